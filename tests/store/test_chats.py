@@ -117,7 +117,7 @@ def test_a_closed_chat_is_untold_until_it_is_reported(store: Store, client: Clie
 
 
 def test_many_idle_chats_are_closed_in_one_round(store: Store, client: Client) -> None:
-    """The janitor goes through all pages, also where entries have the same score."""
+    """One round of the janitor closes the idle chats of all pages, also where entries have the same score."""
     chats = [begun(store, number, idle=HOUR) for number in range(1, 600)]
     for chat in chats:
         idle_since(client, chat, 2 * HOUR)
@@ -161,7 +161,7 @@ def test_a_chat_keeps_its_last_thousand_messages(store: Store) -> None:
 
 
 def test_erasing_a_visitor_erases_the_chats(store: Store, client: Client) -> None:
-    """Nothing of the person is left; the chats of others stay."""
+    """Erasing a visitor leaves nothing of that person in the store, and keeps the chats of others."""
     chat, other = begun(store, 1, unique_name="case"), begun(store, 2, identity="carol")
     store.chats.post(chat, said("a secret"))
     found = erase("web:ada", ACCOUNT_SID, store)
@@ -174,7 +174,7 @@ def test_erasing_a_visitor_erases_the_chats(store: Store, client: Client) -> Non
 
 
 def test_an_answer_is_appended_once(store: Store, client: Client) -> None:
-    """A repeated call, as after a lost reply or a second attempt, adds nothing; nor to a closed or erased chat."""
+    """A repeated answer, as after a lost reply, is not appended again; a closed or erased chat gets none."""
     chat = begun(store)
     record = f"{KEYS.messages}{ACCOUNT_SID}:IM{'a' * 32}"
     client.call("HSET", record, "raw", "x")
@@ -211,7 +211,7 @@ def take(store: Store, chat: Chat, index: int, token: str, epoch: str = "0") -> 
 
 
 def test_list_and_lane_take_a_message_in_one_step(store: Store, client: Client) -> None:
-    """Lane and chat both have the message or neither: a taken index, an end, a revocation or an erasure refuses it."""
+    """Lane and chat get a message both or neither: a taken index, an end, a revocation or an erasure refuses it."""
     chat = begun(store)
     assert (take(store, chat, 3, "a").refusal, take(store, chat, 3, "a").index) == ("moved", 0)
     assert take(store, chat, 0, "a", epoch="1").refusal == "revoked"
@@ -227,7 +227,7 @@ def test_list_and_lane_take_a_message_in_one_step(store: Store, client: Client) 
 
 
 def test_a_message_in_doubt_keeps_its_place(store: Store) -> None:
-    """Sent again after no replica confirmed it, it is in the list once, under the index that it had."""
+    """A message that is sent again because no replica confirmed it is in the list once, with its first index."""
     store.lanes.confirms = True
     chat = begun(store)
     assert take(store, chat, 0, "a").kind == "accepted"
@@ -243,7 +243,7 @@ def test_a_message_in_doubt_keeps_its_place(store: Store) -> None:
 
 
 def test_a_record_of_a_newer_version_is_read(store: Store, client: Client) -> None:
-    """Fields that this version does not know, of a chat or of a participant, are left out."""
+    """A chat written by a newer version can be read: unknown fields of it and of participants are left out."""
     chat, sid = begun(store), "MB" + "2" * 32
     newer = json.dumps({"sid": sid, "identity": "bob", "mood": "good"})
     client.call("HSET", KEYS.own_chats + chat.sid, f"{PARTICIPANT}{sid}", newer, "mood", "good")
@@ -276,7 +276,7 @@ def test_a_removed_message_leaves_its_index(store: Store) -> None:
 
 
 def test_the_chats_of_an_identity_are_found_as_long_as_they_are_kept(store: Store, client: Client) -> None:
-    """The visitor's and an agent's: rounds of upkeep keep their lists, chats that are gone are dropped from them."""
+    """Upkeep keeps the lists of a visitor's and an agent's chats, and removes expired chats from them."""
     first, second = begun(store, 1, created=1), begun(store, 2, created=2)
     for chat, number in ((first, 1), (second, 2)):
         store.chats.put_participant(chat, Participant(f"MB{number:032x}", "agent"))

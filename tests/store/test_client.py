@@ -9,7 +9,7 @@ from tests.valkey import ValkeyServer
 
 
 def test_connections_that_cannot_be_used_do_not_add_up(valkey: ValkeyServer) -> None:
-    """A store that refuses every new connection for long, as while it loads, is used again as soon as it can be."""
+    """A store that refuses new connections for long, as while it loads, is used again once it accepts them."""
     client = Client(valkey.url)
     valkey.command("ACL SETUSER default -script")
     try:

@@ -82,7 +82,7 @@ STEPS = [-600.0, 600.0, -DAY, DAY, 40 * DAY, -3.0, 3.0]
 
 @pytest.mark.parametrize("seconds", STEPS)
 def test_what_is_due_comes_due(desk: Desk, seconds: float) -> None:
-    """A retry is claimed when its time has come, and not before, wherever the clock is set meanwhile."""
+    """A retry is claimed when it is due and not before, although the store's clock is set meanwhile."""
     desk.accept()
     (lease,) = desk.claim()
     desk.lanes.settle(lease, Settlement("retry", delay=3.5), next_token="")
@@ -115,7 +115,7 @@ def test_a_lease_lasts_as_long_as_its_holder_sends(desk: Desk, seconds: float) -
 
 
 def test_three_steps_within_a_lease_do_not_free_it(desk: Desk) -> None:
-    """Each costs 2 s of the 8 s that a lease lasts longer than its holder sends."""
+    """Three clock steps do not free a lease within the 22 s for which its holder may send."""
     desk.accept(lease=True)
     for _ in range(3):
         desk.step(DAY)
@@ -149,7 +149,7 @@ def test_an_outage_counts(desk: Desk) -> None:
 
 
 def test_a_step_in_an_outage_is_distinguished_from_it(desk: Desk) -> None:
-    """Of an hour's outage after which the clock is a day ahead, the hour counts, and a tenth towards the clock."""
+    """Of an outage of an hour with a clock step of a day, the hour counts, and a tenth more towards the new clock."""
     desk.accept()
     desk.outage(3600)
     desk.step(DAY)
@@ -190,7 +190,7 @@ def test_the_clocks_come_to_agree_again(desk: Desk, seconds: float) -> None:
 
 
 def test_looking_does_not_write(desk: Desk) -> None:
-    """A clock that was written within the last second is read, so that a healthy message writes none."""
+    """A clock that was written less than a second ago is only read, not written."""
     before = clock.read(desk.client.call, "07")
     for _ in range(10):
         desk.accept(lease=True)

@@ -89,7 +89,7 @@ def test_what_walks_all_buckets_asks_all_nodes(store: Store) -> None:
 
 
 def test_an_account_is_forgotten_on_its_node(cluster: Cluster, store: Store) -> None:
-    """All keys of an account that was taken out of the settings are found where they are."""
+    """All keys of an account that was removed from the settings are deleted on its node."""
     _accept(store, TWO, 1)
     client = open_client(cluster.url)
     client.call("HSET", AccountKeys(TWO).accounts, TWO, store.upkeep.absent_seconds)
@@ -99,7 +99,7 @@ def test_an_account_is_forgotten_on_its_node(cluster: Cluster, store: Store) -> 
 
 
 def test_one_host_is_enough(cluster: Cluster) -> None:
-    """A configuration endpoint is one host; a replica, too, knows where everything is."""
+    """One host in the URL is enough, for example a configuration endpoint or a replica."""
     client = ClusterClient(f"redis+cluster://{cluster.nodes[4].name}")
     assert set(client.nodes()) == {node.name for node in cluster.nodes[:3]}
     assert client.call("SET", AccountKeys(THREE).clock, "1") == b"OK"
@@ -140,7 +140,7 @@ def _is_set(client: ClusterClient) -> bool:
     return False
 
 
-def test_a_cluster_that_is_away_is_said_so() -> None:
+def test_the_error_of_an_unreachable_cluster_names_each_host() -> None:
     """The reason names each host, within the time of a call, and shows no password."""
     client = ClusterClient("redis+cluster://me:secret@127.0.0.1:1,127.0.0.1:2")
     began = time.monotonic()
@@ -161,7 +161,7 @@ def test_nodes_that_have_left_are_forgotten(cluster: Cluster) -> None:
 
 
 def test_commands_that_travel_together_go_each_to_its_node(cluster: Cluster) -> None:
-    """Of answers to many commands one node's failure is its own; `calls` raises it."""
+    """Commands of one batch go to their nodes; one node's failure affects only its own, and `calls` raises it."""
     client = ClusterClient(cluster.url)
     keys = [AccountKeys(account).leases for account in (ONE, TWO, THREE)]
     client.call("SET", keys[1], "no sorted set")

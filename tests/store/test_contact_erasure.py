@@ -132,7 +132,7 @@ def traces(identities: Sequence[str]) -> list[bytes]:
 
 
 def test_what_the_conversation_has_at_twilio_is_forgotten(desk: Desk) -> None:
-    """The memory of a task or Conversation goes with the person, and stays for others."""
+    """What the store knows of a person's task or Conversation is erased; that of others stays."""
     for theirs in (PHONE, OTHER):
         desk.receive(theirs, state="delivered")
         desk.store.bindings.put(ACCOUNT, conversation_id(ACCOUNT, "whatsapp", OURS, theirs), {"task": "WT1"})
@@ -142,7 +142,7 @@ def test_what_the_conversation_has_at_twilio_is_forgotten(desk: Desk) -> None:
 
 
 def test_nothing_of_the_person_is_left(desk: Desk) -> None:
-    """No key and no value has the text, an address of theirs, or a digest of one: not of any kind of message."""
+    """For each kind of message, no key and no value has the text, an address of the person, or a digest of one."""
     for theirs in (PHONE, USER_ID):
         for state in STATES:
             desk.receive(theirs, state=state, learns=True, ExternalUserId=USER_ID)
@@ -159,7 +159,7 @@ def test_nothing_of_the_person_is_left(desk: Desk) -> None:
 
 
 def test_an_erased_message_is_still_a_duplicate_and_still_expires(desk: Desk) -> None:
-    """Twilio may repeat its webhook: it is not delivered again, and the record goes when it would have gone."""
+    """A repeated webhook of an erased message is not delivered again, and its record expires as before."""
     for state in STATES:
         sid = desk.receive(state=state)
         expires = desk.call("PTTL", f"{KEYS.messages}{ACCOUNT}:{sid}")
@@ -174,7 +174,7 @@ def test_an_erased_message_is_still_a_duplicate_and_still_expires(desk: Desk) ->
 
 
 def test_an_erased_message_is_not_offered_for_a_replay(desk: Desk) -> None:
-    """It no longer counts among the messages that need attention."""
+    """An erased message is no dead letter any more, so no replay selects it."""
     for state in ("undelivered", "unrouted"):
         desk.receive(state=state)
     kept = desk.receive(OTHER, state="unrouted")
@@ -236,7 +236,7 @@ def test_many_messages_are_erased_page_by_page(desk: Desk) -> None:
 
 
 def test_a_message_that_is_not_done_stays_with_the_contact(desk: Desk) -> None:
-    """It is delivered first; the contact stays until then, so that the next try knows all of its addresses."""
+    """A waiting message is not erased and keeps its contact, so that a later erasure knows all addresses."""
     desk.receive(PHONE, state="delivered", learns=True, ExternalUserId=USER_ID)
     queued = desk.receive(USER_ID)
     erased = desk.erase()
@@ -253,8 +253,8 @@ def test_a_message_that_is_not_done_stays_with_the_contact(desk: Desk) -> None:
     assert [trace for trace in traces((PHONE, USER_ID)) if trace in after] == []
 
 
-def test_a_late_success_of_an_erased_message_says_nothing(desk: Desk) -> None:
-    """The target of an erased, undelivered message answers late: its state changes, and no content is written."""
+def test_a_late_success_of_an_erased_message_writes_no_content(desk: Desk) -> None:
+    """If the target of an erased, undelivered message answers late, only its state changes; no content is written."""
     sid = desk.receive()
     late = desk.claim()
     for _ in range(5):
@@ -269,7 +269,7 @@ def test_a_late_success_of_an_erased_message_says_nothing(desk: Desk) -> None:
 
 
 def test_messages_that_arrive_meanwhile_are_whole(desk: Desk) -> None:
-    """While messages arrive and are delivered, an erasure takes whole messages, and at last all of them."""
+    """An erasure while messages arrive and are delivered erases each message whole, and in the end all."""
 
     def arrive() -> None:
         for _ in range(20):
@@ -296,7 +296,7 @@ steps = st.lists(st.tuples(st.sampled_from(["accept", "set", "erase"]), people),
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_no_record_is_left_alone(desk: Desk, steps: list[tuple[str, list[str]]]) -> None:
-    """Links and erasures in any order: each alias leads to a contact that has it, and back."""
+    """After links and erasures in any order, each alias leads to a contact that lists it, and the reverse."""
     for step, (own, *others) in steps:
         if step == "erase":
             desk.store.contacts.erase(ACCOUNT, own)

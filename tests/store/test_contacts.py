@@ -292,7 +292,7 @@ def test_what_is_known_is_reported_where_it_may_change_the_choice(desk: Desk) ->
     assert desk.accept(DEFAULT, replace(outright, settled=True)).kind != "stale"
 
 
-def test_a_conversation_that_stays_teaches_nothing(desk: Desk) -> None:
+def test_an_assigned_conversation_changes_no_languages(desk: Desk) -> None:
     """A word in another language within an assigned conversation does not change the contact's languages."""
     desk.accept(SPANISH, _spanish(learned={"es": 1.0}))
     assert desk.accept(DEFAULT, replace(CHOICE, learned={"it": 1.0})).kept
@@ -347,7 +347,7 @@ BOTH = replace(CHOICE, identities=(PHONE, USER_ID))
     ],
 )
 def test_the_addresses_of_a_sender(params: Mapping[str, str], expected: tuple[str, ...]) -> None:
-    """All addresses that a message names of its sender, the one it came from first."""
+    """`identities_of` returns all addresses that a message names of its sender, From first."""
     message = Message(ACCOUNT, "SM" + "1" * 32, PHONE, OURS, "whatsapp", params=params)
     assert identities_of(message) == expected
     sms = Message(ACCOUNT, "SM" + "1" * 32, "+34600111222", "+15551230001", "sms", params=params)
@@ -355,7 +355,7 @@ def test_the_addresses_of_a_sender(params: Mapping[str, str], expected: tuple[st
 
 
 def test_a_conversation_goes_on_when_the_contact_hides_the_number(desk: Desk) -> None:
-    """Twilio named number and user id together once: a message from the id alone goes where the number's did."""
+    """After Twilio named number and user id together, a message from the id alone goes to the number's flow."""
     desk.accept(SPANISH, _spanish(identities=(PHONE, USER_ID)))
     kept = desk.accept(DEFAULT, replace(CHOICE, identities=(USER_ID,)))
     assert (kept.kept, kept.flow_sid) == (True, SPANISH)
@@ -364,7 +364,7 @@ def test_a_conversation_goes_on_when_the_contact_hides_the_number(desk: Desk) ->
     assert (contact.identity, contact.aliases) == (PHONE, (USER_ID,))
 
 
-def test_two_people_turn_out_to_be_one(desk: Desk) -> None:
+def test_two_contacts_become_one(desk: Desk) -> None:
     """The record of a user id, with its aliases, moves to the number, unless the number has a record of its own."""
     desk.accept(ENGLISH, replace(_spanish(), identities=(USER_ID, THIRD), ours=OTHER_OURS, strength=Strength.OUTRIGHT))
     desk.accept(SPANISH, _spanish())
@@ -386,7 +386,7 @@ def test_an_address_of_a_third_stays_there(desk: Desk) -> None:
 
 
 def test_aliases_are_kept_as_long_as_their_contact(desk: Desk) -> None:
-    """An alias expires with its contact, and stays when that is to stay."""
+    """An alias expires with its contact; if the contact does not expire, neither does the alias."""
     desk.accept(SPANISH, _spanish(identities=(PHONE, USER_ID)))
     assert abs(desk.expires(USER_ID) - desk.expires(PHONE)) <= 1
     desk.store.contacts.change(ACCOUNT, PHONE, version=new_token(), preference="es")

@@ -94,7 +94,7 @@ def test_a_message_in_doubt_that_comes_again_is_taken(desk: Desk) -> None:
 
 
 def test_a_message_in_doubt_can_be_replayed(desk: Desk) -> None:
-    """A person who knows that no other program has handled it may send it."""
+    """A message in doubt can be replayed by an operator."""
     written, _ = desk.write()
     desk.doubt(written)
     assert desk.store.lanes.replay(ACCOUNT, written.message_sid, LANE) == "queued"
@@ -103,7 +103,7 @@ def test_a_message_in_doubt_can_be_replayed(desk: Desk) -> None:
 
 
 def test_those_behind_a_message_in_doubt_go_on(desk: Desk) -> None:
-    """Whether it is the head of its lane or behind another one, the others keep their order."""
+    """If the head of a lane, or a later message, is in doubt, the others are sent in order."""
     head, _ = desk.write(lease=True)
     middle, last = desk.write()[0], desk.write()[0]
     for written in (middle, last):
@@ -116,7 +116,7 @@ def test_those_behind_a_message_in_doubt_go_on(desk: Desk) -> None:
 
 
 def test_what_is_not_confirmed_is_held(desk: Desk) -> None:
-    """Without a lease it is not sent while it may be put in doubt yet: not by a claim, and not handed over."""
+    """An unconfirmed message without a lease is neither claimed nor handed over."""
     head, _ = desk.write(lease=True)
     behind, _ = desk.write()
     lease = _lease(desk, head)
@@ -127,7 +127,7 @@ def test_what_is_not_confirmed_is_held(desk: Desk) -> None:
 
 
 def test_what_was_confirmed_is_handed_over(desk: Desk) -> None:
-    """A message that waits for its turn is sent right after the one before it, as where no replica is asked."""
+    """A confirmed message that waits for its turn is handed over after the message before it."""
     head, _ = desk.write(lease=True)
     behind, _ = desk.write()
     desk.store.lanes.confirm(behind)

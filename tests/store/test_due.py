@@ -121,7 +121,7 @@ def test_flows_with_nothing_due_cost_nothing(desk: Desk) -> None:
 def test_an_index_that_is_too_long_for_one_look_is_gone_through_in_several(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A flow behind more blocked ones than one claim looks at has its turn in the next one, and then all have again."""
+    """A flow behind more blocked flows than one claim examines is claimed by the next one; then all are again."""
     monkeypatch.setattr("router.store.lanes.CLAIM_LOOKS", 10)
     for _ in range(15):
         desk.queue(desk.flow())
@@ -225,7 +225,7 @@ def test_what_is_past_its_validity_does_not_wait_for_a_dead_target(desk: Desk) -
 
 
 def test_a_message_that_kills_a_handlers_process_is_given_to_two(desk: Desk) -> None:
-    """A handler runs in the router itself: the second holder that vanishes is the last."""
+    """A handler's message is given up after two holders that vanished with it."""
     flow = desk.flow(integration=Integration("handler", handler="echo"))
     (sid,) = desk.queue(flow)
     for _ in range(HANDLER_LOST_LIMIT):
@@ -265,7 +265,7 @@ def test_what_is_stored_of_an_idle_bucket_costs_one_command(desk: Desk) -> None:
 
 
 def test_nothing_is_left_of_what_is_done(desk: Desk) -> None:
-    """Index, due sets and leases are removed with the last lane."""
+    """The keys of index, due sets and leases are removed with the last lane."""
     desk.queue(desk.flow(), 3)
     desk.queue(desk.flow(LIVE), 3)
     for lease in desk.claim().leases:
@@ -274,7 +274,7 @@ def test_nothing_is_left_of_what_is_done(desk: Desk) -> None:
 
 
 def test_a_target_that_is_back_hurries_what_waits_for_it(desk: Desk) -> None:
-    """Retries of all its flows are due at once, more than fit in one call too; those of others wait as before."""
+    """When a target recovers, the retries of all its flows are due at once, however many; others still wait."""
     flows = [desk.flow(DEAD), desk.flow(DEAD), desk.flow(DEAD)]
     theirs, other = desk.flow(DEAD, TWO), desk.flow(LIVE)
     counts = dict(zip((flow.sid for flow in flows), (HURRY_MOST + 7, 3, 4), strict=True))

@@ -68,7 +68,7 @@ def test_a_flow_is_read_as_it_was_written(valkey: ValkeyServer, form: dict[str, 
 
 
 def test_every_write_changes_the_version(store: FlowStore) -> None:
-    """Creating, changing, moving and removing a flow: no version comes twice, and no entry has the empty one."""
+    """Each creation, change, move and removal of a flow gives the entry a new version, never the empty one."""
     seen = [entry(store).version]
     first, second = sms(1), sms(2, language=("es",))
     writes: tuple[Callable[[], None], ...] = (
@@ -88,7 +88,7 @@ def test_every_write_changes_the_version(store: FlowStore) -> None:
 
 
 def test_a_move_changes_both_addresses(store: FlowStore) -> None:
-    """The old address does not have the flow any more, the new one does, and both versions are new."""
+    """When a flow moves, only the new address has it, and both entries have new versions."""
     staying, moving = sms(1, language=("es",)), sms(2)
     store.put(staying)
     store.put(moving)
@@ -194,7 +194,7 @@ def test_of_many_at_once_one_is_the_default(valkey: ValkeyServer) -> None:
 
 
 def test_accounts_do_not_see_each_other(store: FlowStore) -> None:
-    """The same address, and even the same SID, is another flow in another account, also in the same bucket."""
+    """Accounts in one bucket may have flows with the same address, and even the same SID."""
     theirs = replace(sms(1), account_sid=STRANGER[:-2] + AC[-2:])
     store.put(sms(1))
     store.put(theirs)
@@ -309,7 +309,7 @@ SLOW = 'body.matches("(?i)[a-f]{130}x")'  # a condition that takes a thirtieth o
 
 
 def test_the_conditions_of_an_address_have_a_limit(store: FlowStore) -> None:
-    """What they may take for a message is added up: one too many is refused, with its steps and those of the others."""
+    """The steps of an address's conditions are added up; a flow over the limit is refused with both numbers."""
     steps = compile_expression(SLOW).steps
     many = STEPS_MOST // steps
     made = [sms(number, match=SLOW) for number in range(many + 1)]
@@ -325,7 +325,7 @@ def test_the_conditions_of_an_address_have_a_limit(store: FlowStore) -> None:
 
 
 def test_a_flow_among_too_many_conditions_can_be_changed(store: FlowStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a newer version allows less than was saved, what takes no more than before is still written."""
+    """A flow over a limit that was lowered can be changed if its conditions take no more steps than before."""
     first, second = sms(1, match=SLOW), sms(2, match=SLOW)
     store.put_all([(first, None), (second, None)])
     monkeypatch.setattr("router.store.flow_write.STEPS_MOST", 100)
@@ -399,7 +399,7 @@ def test_the_cache_reads_only_what_it_lacks(store: FlowStore, valkey: ValkeyServ
 
 
 def test_the_cache_is_bounded(store: FlowStore, valkey: ValkeyServer) -> None:
-    """Beyond its size what was used longest ago is forgotten, and what is used all the time stays."""
+    """A full cache forgets the entry whose last use is longest ago, so one in constant use stays."""
     cache = EntryCache(store, size=10)
     for number in range(50):
         cache.get(AC, ["*"])

@@ -130,7 +130,7 @@ def test_a_duplicate_is_reported_before_anything_else(bench: Bench) -> None:
 
 
 def test_what_is_sent_again_after_its_record_has_expired_is_not_taken(bench: Bench) -> None:
-    """Its SID is known in this period of 30 days and in the next: nothing is written, whatever it would have been."""
+    """A SID whose record expired is still known in this period of 30 days and in the next: nothing is written."""
     bench.accept(1)
     (lease,) = bench.claim()
     bench.settle(lease, "delivered")
@@ -151,13 +151,13 @@ def test_what_is_sent_again_after_its_record_has_expired_is_not_taken(bench: Ben
 
 
 def test_a_message_that_is_stale_is_not_known_yet(bench: Bench) -> None:
-    """Only what was accepted counts as taken: a round that was stale is followed by one that is not."""
+    """A stale `accept` does not make the SID known: the next try is accepted."""
     assert bench.accept(1, versions=[(OURS, "old")]).kind == "stale"
     assert bench.accept(1).kind == "accepted"
 
 
 def test_knowing_a_message_for_long_costs_little(bench: Bench) -> None:
-    """Where there are many, the store keeps the SIDs packed, at some ten bytes each, and not for ever."""
+    """The SIDs of many messages are kept packed, at some ten bytes each, and expire."""
     for number in range(400):
         bench.accept(number, disposition="redirected")
     (key,) = bench.client.call("KEYS", "taken:*")
@@ -179,7 +179,7 @@ def test_knowing_a_message_for_long_costs_little(bench: Bench) -> None:
 def test_accept_wants_the_versions_that_it_is_given(
     bench: Bench, identity: str, version: str | None, kind: str
 ) -> None:
-    """A route of an entry that changed, came or went is stale, and leaves nothing behind."""
+    """`accept` with the version of an entry that has changed, appeared or gone is stale, and writes nothing."""
     if version is None:
         version = bench.store.flows.entries(ACCOUNT, [identity])[0].version
     assert bench.accept(1, versions=[(identity, version)]).kind == kind
@@ -203,7 +203,7 @@ def test_what_is_not_queued_is_kept_and_expires(bench: Bench, disposition: str) 
 
 
 def test_claim_takes_heads_that_are_due(bench: Bench) -> None:
-    """One message of each lane, no more than wanted, and none whose lease or delay has not ended."""
+    """`claim` takes one message of each lane, at most the wanted number, and none before its lease or delay ends."""
     for number, lane in enumerate(("a", "a", "b", "c"), 1):
         bench.accept(number, lane=lane * 24)
     claim = bench.store.lanes.claim(BUCKET, Room(4))
@@ -219,7 +219,7 @@ def test_claim_takes_heads_that_are_due(bench: Bench) -> None:
 
 
 def test_claim_hands_over_the_message_with_its_flow(bench: Bench) -> None:
-    """All that sending needs comes with the lease, the flow as it is at this moment."""
+    """The lease has all that an attempt needs, with the flow as it is now."""
     bench.accept(1)
     bench.change(validity_period=99)
     bench.pass_time(10)
@@ -268,7 +268,7 @@ def test_claim_forgets_what_has_no_record(bench: Bench) -> None:
 
 
 def test_a_paused_head_waits_and_grows_no_older(bench: Bench) -> None:
-    """While the operator holds a flow its head is not handed out; afterwards only the time since then counts."""
+    """The head of a paused flow is not claimed, and the pause does not count for its age."""
     bench.change(paused=True)
     bench.accept(1)
     for _ in range(3):
@@ -284,7 +284,7 @@ def test_a_paused_head_waits_and_grows_no_older(bench: Bench) -> None:
 
 @pytest.mark.parametrize("hand_over", [True, False], ids=["handed-over", "claimed"])
 def test_what_waits_behind_a_paused_head_grows_no_older(bench: Bench, hand_over: bool) -> None:
-    """Nor does a pause count for the messages behind the head; when they were accepted is known all the same."""
+    """A pause does not count for the age of messages behind the head; their time of acceptance stays."""
     bench.change(paused=True)
     bench.accept(1)
     bench.accept(2)
@@ -387,7 +387,7 @@ def test_what_has_ended_expires(bench: Bench, outcome: str, days: int) -> None:
 
 
 def test_losses_are_counted_over_attempts(bench: Bench) -> None:
-    """Of a handler's message, a process of its own that was lost counts like one that held it."""
+    """For a handler's message, a lost handler process counts as a lost holder."""
     bench.change(integration=Integration("handler", handler="it"))
     bench.accept(1)
     (lease,) = bench.claim()
@@ -399,8 +399,8 @@ def test_losses_are_counted_over_attempts(bench: Bench) -> None:
     assert bench.stored(1, "state") == "undelivered"
 
 
-def test_what_a_target_said_ends_with_the_next_attempt(bench: Bench) -> None:
-    """What was kept of a bad answer stays through a release, and goes with a good answer, and with a replay."""
+def test_the_excerpt_of_a_bad_answer_ends_with_the_next_answer(bench: Bench) -> None:
+    """The excerpt of a bad answer survives a release, and is removed by a good answer and by a replay."""
     bench.accept(1)
     (lease,) = bench.claim()
     bench.settle(lease, "retry", fields={"said": b"text/html\nNot here"})
@@ -418,7 +418,7 @@ def test_what_a_target_said_ends_with_the_next_attempt(bench: Bench) -> None:
 
 
 def test_a_release_costs_nothing(bench: Bench) -> None:
-    """A head that was not sent goes back: the attempt does not count, and its holder does not count as lost."""
+    """After a release neither an attempt nor a lost holder is counted."""
     bench.accept(1)
     for _ in range(6):
         (lease,) = bench.claim()
@@ -428,8 +428,8 @@ def test_a_release_costs_nothing(bench: Bench) -> None:
     assert bench.stored(1, "state") == "queued"
 
 
-def test_what_an_attempt_says_is_kept(bench: Bench) -> None:
-    """Counts, error and history are written with the outcome; success takes the error away, and not the history."""
+def test_the_outcome_of_an_attempt_is_kept(bench: Bench) -> None:
+    """`settle` writes counts, error and history; a success removes the error, but not the history."""
     bench.accept(1)
     (lease,) = bench.claim()
     bench.settle(lease, "retry", fields={"failures": 1, "refusals": 2, "error": "503"}, history="1 refused")
@@ -443,7 +443,7 @@ def test_what_an_attempt_says_is_kept(bench: Bench) -> None:
 
 
 def test_a_long_history_keeps_its_end(bench: Bench) -> None:
-    """A message that is refused for a day does not grow without limit."""
+    """The history of a message with many attempts keeps only its end."""
     bench.accept(1)
     for number in range(60):
         (lease,) = bench.claim()
@@ -453,7 +453,7 @@ def test_a_long_history_keeps_its_end(bench: Bench) -> None:
 
 
 def test_the_right_to_answer_is_taken_once(bench: Bench) -> None:
-    """Webhook and REST ask for the right to answer: the first keeps it, also over repeated calls."""
+    """Of webhook and REST, the first that asks once there is an answer gets it, also on repeated calls."""
     bench.accept(1)
     take = bench.store.lanes.take_answer
     assert take(ACCOUNT, sid(1), LANE, "webhook") == ("queued", b"", "queued")
@@ -471,7 +471,7 @@ def test_the_right_to_answer_is_taken_once(bench: Bench) -> None:
 
 @pytest.mark.parametrize("outcome", ["delivered", "undelivered", "unrouted"])
 def test_a_replay_begins_anew_at_the_tail(bench: Bench, outcome: str) -> None:
-    """What is done is queued again behind what waits: a new round, no attempts, no age, no expiry, no dead letter."""
+    """A replay queues a message at the tail with a new round, no attempts, no age, no expiry and no dead letter."""
     bench.accept(1)
     (lease,) = bench.claim()
     bench.settle(lease, outcome, fields={"failures": 3, "refusals": 3, "error": "why"})
@@ -489,7 +489,7 @@ def test_a_replay_begins_anew_at_the_tail(bench: Bench, outcome: str) -> None:
 
 
 def test_a_replay_without_record_or_body_is_refused(bench: Bench) -> None:
-    """Nothing is queued that could not be sent."""
+    """A replay of a message without a record or a body is refused."""
     assert bench.store.lanes.replay(ACCOUNT, sid(1), LANE) == "missing"
     bench.accept(1, disposition="unrouted")
     bench.client.call("HDEL", f"{KEYS.messages}{ACCOUNT}:{sid(1)}", "raw")
@@ -524,7 +524,7 @@ def test_a_walk_outlives_what_expires_meanwhile(bench: Bench) -> None:
 
 
 def test_the_dead_are_listed_oldest_first(bench: Bench) -> None:
-    """In the order in which they were accepted, as a replay needs it: over pages, and within one millisecond too."""
+    """Dead letters are listed in the order of acceptance, over pages, and within one millisecond too."""
     numbers = range(PAGE + 20, 0, -1)
     for number in numbers:
         bench.accept(number, disposition="unrouted")

@@ -110,7 +110,7 @@ def test_a_late_success_ends_the_wait_for_a_retry(bench: Bench) -> None:
 
 
 def test_a_late_success_of_a_replayed_message_does_not_pop_its_predecessor(bench: Bench) -> None:
-    """The head of the lane is another message: only its own holder may remove it."""
+    """A late success does not remove another message that is now the head of the lane."""
     bench.accept(1)
     old, new = bench.claim(), bench.claim()
     assert bench.settle(new, "retry") == "done"
@@ -133,8 +133,8 @@ def test_a_late_success_ends_a_hold(bench: Bench) -> None:
     assert int(bench.client.call("HGET", KEYS.queued, ACCOUNT)) == 1
 
 
-def test_a_late_success_counts_after_burial(bench: Bench) -> None:
-    """Given up too early: the message is delivered after all, and no dead letter."""
+def test_a_late_success_counts_after_the_message_was_given_up(bench: Bench) -> None:
+    """A late success of a message that was given up makes it delivered, and no dead letter."""
     bench.accept(1)
     first, second = bench.claim(), bench.claim()
     assert bench.settle(second, "undelivered") == "done"
@@ -143,7 +143,7 @@ def test_a_late_success_counts_after_burial(bench: Bench) -> None:
     assert bench.client.call("ZCARD", KEYS.dead) == 0
 
 
-def test_what_kills_its_holders_is_buried(bench: Bench) -> None:
+def test_a_message_that_loses_five_holders_is_given_up(bench: Bench) -> None:
     """A head whose holder vanished five times is given up, and the lane goes on."""
     bench.accept(1)
     bench.accept(2)

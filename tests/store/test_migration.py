@@ -55,7 +55,7 @@ def finish(desk: Desk) -> None:
 
 
 def test_a_new_contact_moves_and_stays_where_it_moved(desk: Desk) -> None:
-    """Moved once, a contact finishes there, also when the share is taken back; the record and the counts say so."""
+    """A contact that moved stays with the new flow, also when the share is lowered; record and counts have it."""
     moved = accept(desk)
     assert (moved.flow_sid, moved.moved, desk.stored("flow")) == (TO, True, TO)
     assert desk.stored("why") == f"chosen\nThe contact moves to {TO}"

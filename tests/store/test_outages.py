@@ -74,14 +74,14 @@ def test_a_stop_is_no_gap_while_others_accept(client: Client, outages: Outages, 
 
 
 def test_gaps_are_merged(outages: Outages) -> None:
-    """Two outages that nothing has looked into yet are one gap."""
+    """Two outages that were not examined yet are one gap."""
     outages.extend(ONE, 1000.0, 1001.0)
     outages.extend(ONE, 990.0, 995.0)
     assert outages.beat([ONE], master=HERE, silence=12) == {ONE: Gap(990_000, 1_001_000)}
 
 
 def test_a_gap_that_has_grown_is_not_closed(outages: Outages) -> None:
-    """What was missed while one process looked is looked into afterwards."""
+    """A gap that grew while a process examined it is examined again."""
     outages.extend(ONE, 1000.0, 1001.0)
     seen = outages.beat([ONE], master=HERE, silence=12)[ONE]
     outages.extend(ONE, 1002.0, 1003.0)
@@ -91,7 +91,7 @@ def test_a_gap_that_has_grown_is_not_closed(outages: Outages) -> None:
 
 
 def test_one_process_looks(outages: Outages) -> None:
-    """The turn is kept by the process that has it, and free once it is given back."""
+    """Only one process at a time may examine a gap; when it gives the turn back another may."""
     assert outages.take_turn(ONE, "a", 60)
     assert outages.take_turn(ONE, "a", 60)
     assert not outages.take_turn(ONE, "b", 60)

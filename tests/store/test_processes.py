@@ -34,7 +34,7 @@ def _process(pid: int, serves: Served) -> Process:
     return Process("machine", "host", 1, pid, "127.0.0.1:8000", ("es",), serves.name())
 
 
-def test_a_process_is_found_by_whom_it_serves(processes: Processes) -> None:
+def test_a_process_is_found_by_the_accounts_that_it_serves(processes: Processes) -> None:
     """An entry has the languages that the process detects, and its handlers for each account."""
     both, one = _served(AC, OTHER), _served(OTHER)
     first, second = _process(1, both), _process(2, one)
@@ -47,7 +47,7 @@ def test_a_process_is_found_by_whom_it_serves(processes: Processes) -> None:
 
 
 def test_a_process_is_never_listed_without_what_it_serves(valkey: ValkeyServer) -> None:
-    """Its entry and its accounts are written in one step, whatever becomes of the store before or after it."""
+    """The entry of a process and its accounts are written in one step, also if the store was emptied."""
     serves, steps = _served(AC), []
 
     class Watched(Client):
@@ -60,8 +60,8 @@ def test_a_process_is_never_listed_without_what_it_serves(valkey: ValkeyServer) 
     assert (len(steps), [each.pid for each in processes.serving(AC)]) == (1, [1])
 
 
-def test_what_a_process_says_anew_takes_the_place_of_what_it_said(processes: Processes) -> None:
-    """A process is listed once, and no longer after it was withdrawn."""
+def test_a_second_announcement_replaces_the_first(processes: Processes) -> None:
+    """A second announcement of a process replaces the first; a withdrawn process is not listed."""
     serves = _served(AC)
     before = _process(1, serves)
     after = replace(before, languages=("es", "uk"))
@@ -73,7 +73,7 @@ def test_what_a_process_says_anew_takes_the_place_of_what_it_said(processes: Pro
     assert processes.present() == []
 
 
-def test_a_process_that_says_no_more_is_forgotten(processes: Processes, valkey: ValkeyServer) -> None:
+def test_a_process_without_renewal_is_removed(processes: Processes, valkey: ValkeyServer) -> None:
     """An entry that was not renewed is not listed, and the next announcement removes it; all keys expire."""
     serves = _served(AC)
     processes.announce(_process(1, serves), None, serves)

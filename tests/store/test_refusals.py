@@ -36,7 +36,7 @@ def client(valkey: ValkeyServer) -> Client:
 
 
 def test_a_record_comes_back_as_it_was(client: Client) -> None:
-    """All that a signature was over is kept byte for byte, without the credentials of a public URL."""
+    """A record has all that a signature covers, byte for byte, without the credentials of a public URL."""
     kept = Refusals(client, [ONE])
     record = refused(f"/webhooks/sms?\xff={'%41'}&b", bytes(range(256)), settings="key=k,algorithm=HMAC_SHA1")
     kept.add(record, account_sid=ONE, waited=1500)
@@ -71,7 +71,7 @@ def test_a_record_is_of_16_kib_at_most(client: Client) -> None:
 
 
 def test_the_number_of_records_is_fixed(client: Client) -> None:
-    """An account has so many, and a bucket those of the accounts that were refused last; a flood replaces its own."""
+    """An account has at most so many records, and a bucket those of its latest accounts; a flood replaces its own."""
     sids = [f"AC{n:030x}0a" for n in range(ACCOUNTS + 3)]
     kept = Refusals(client, sids)
     for sid in sids:
@@ -85,7 +85,7 @@ def test_the_number_of_records_is_fixed(client: Client) -> None:
 
 
 def test_records_end(client: Client) -> None:
-    """The last record's end is the account's; an older one goes when the next comes, so none lasts twice as long."""
+    """An account's records expire with its latest; the next record removes older ones, so none lasts twice as long."""
     kept = Refusals(client, [ONE])
     old = int((kept.clock() - SECONDS - 1) * 1000)
     client.call("XADD", f"refused:{{0a}}:{ONE}", f"{old}-0", "any", "thing")

@@ -96,7 +96,7 @@ def _accepted(store: Store, message: Message, lang: str) -> str:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(MESSAGES, min_size=1, max_size=12))
 def test_a_rehearsal_goes_as_the_store_would(store: Store, messages: list[tuple[Message, str]]) -> None:
-    """Whatever is said, by whom, from which address: each message goes to the same flow in both."""
+    """In a rehearsal and in the store each message goes to the same flow, whatever its text and addresses."""
     client = store.flows._client
     for pattern in ("contact:*", "message:*", "lane:*", "due:*", "leases:*", "taken:*"):
         for key in client.call("KEYS", pattern):

@@ -58,7 +58,7 @@ def _client(url: str) -> Iterator[Client]:
 
 
 def test_a_sentinel_that_is_behind_does_not_count(spare_valkey: Spare, sentinels: Sentinels, master: int) -> None:
-    """One that names a replica, a dead server or no master at all is passed over."""
+    """The answer of a Sentinel that names a replica, a dead server or no master is skipped."""
     replica = free_port()
     follower = spare_valkey(port=str(replica), bind="127.0.0.1", repl_diskless_sync_delay="0")
     assert follower.command(f"REPLICAOF 127.0.0.1 {master}") == "+OK"
@@ -74,7 +74,7 @@ def test_a_sentinel_that_is_behind_does_not_count(spare_valkey: Spare, sentinels
 
 
 def test_sentinels_and_store_have_passwords_of_their_own(spare_valkey: Spare, sentinels: Sentinels) -> None:
-    """Both are percent-encoded in the URL; neither is in an error, nor is the one given to the other."""
+    """Both passwords are percent-encoded in the URL; no error shows one, and neither is sent to the other service."""
     port = free_port()
     store = spare_valkey(port=str(port), bind="127.0.0.1")
     assert store.command(f'ACL SETUSER router on ">{PASSWORD}" ~* &* +@all') == "+OK"

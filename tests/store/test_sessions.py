@@ -38,7 +38,7 @@ def test_a_session_ends_with_its_password(client: Client) -> None:
 
 
 def test_a_session_ends_by_itself_and_with_all_others(client: Client) -> None:
-    """Seven days after it began; and when all are ended, but not one that begins afterwards."""
+    """A session ends after seven days, and when all are ended; one that begins afterwards is valid."""
     sessions = Sessions(client)
     old = sessions.begin("admin", PASSWORDS["admin"], now=NOW)
     assert sessions.find(old, PASSWORDS, now=NOW + SECONDS) is not None

@@ -306,7 +306,7 @@ def _hash(client: Client, key: bytes, but: str) -> dict[bytes, bytes]:
 
 
 def test_absence_is_measured_by_rounds(shop: Shop) -> None:
-    """What counts is the time for which routers ran without an account, not what a clock says."""
+    """An account is absent for as long as routers ran without it, whatever a clock says."""
     shop.client.call("HSET", KEYS.accounts, GONE, 0)
     for _ in range(3):
         shop.round()
