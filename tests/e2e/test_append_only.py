@@ -107,7 +107,7 @@ def test_a_damaged_file_is_left_alone(store: EmbeddedValkey, damage: object) -> 
 
 
 def test_copies_do_not_add_up(store: EmbeddedValkey) -> None:
-    """After many crashes the newest ten copies are there: they hold messages."""
+    """After many crashes ten copies are kept, the newest among them."""
     for number in range(12):
         (store.folder / f"old.cut-{number}").write_bytes(b"")
     with (store.folder / FILE).open("ab") as opened:
@@ -128,7 +128,7 @@ def test_every_beginning_of_a_command_is_incomplete() -> None:
 
 
 def test_a_long_log_is_put_aside(store: EmbeddedValkey) -> None:
-    """The store's log begins anew when it has become long, and the one before is kept."""
+    """When the store's log has become long, a new one is begun, and the previous one is kept."""
     log = store.folder / "valkey.log"
     with log.open("ab") as opened:
         opened.truncate(11 * 2**20)
@@ -138,7 +138,7 @@ def test_a_long_log_is_put_aside(store: EmbeddedValkey) -> None:
 
 
 def test_a_killed_store_keeps_its_file(store: EmbeddedValkey) -> None:
-    """A store that was killed has nothing cut: what was answered is whole."""
+    """Nothing is cut from the file of a killed store: every confirmed write is complete."""
     process = store.start()
     store.wait_until_ready(process)
     for number in range(50):

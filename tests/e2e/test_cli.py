@@ -99,7 +99,7 @@ def test_the_same_sid_twice_is_a_duplicate(cli: Cli, target: Target) -> None:
 
 
 def test_an_answer_that_is_not_twiml_is_shown(cli: Cli, target: Target) -> None:
-    """The router gives Twilio the empty answer; `simulate` and `show` print the reason and the target's answer."""
+    """If the answer is not TwiML, Twilio gets an empty one; `simulate` and `show` print the answer and the reason."""
     target.script["/page"] = answer(body=b"<!DOCTYPE html><p>It works</p>", content_type="text/html")
     cli("flows", "apply", "-", given=external("+15005550016", target.url("/page")))
     sent = cli("simulate", "sms", "--to", "+15005550016").output
@@ -126,7 +126,7 @@ def test_many_messages_of_many_customers_keep_their_order(cli: Cli, target: Targ
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
 def test_a_get_webhook_is_accepted_like_a_post(cli: Cli, method: str) -> None:
-    """A number may be set to GET at Twilio; text beyond ASCII survives."""
+    """A webhook by GET is accepted, and its text beyond ASCII is kept."""
     result = cli("simulate", "sms", "--to", "+15005550006", "--method", method, "--body", "¿Dónde? 100% & más")
     assert result.exit_code == 0, result.output
     assert "You wrote: ¿Dónde? 100% & más" in result.output
@@ -231,7 +231,7 @@ def test_a_replay_may_go_where_todays_flows_say(cli: Cli, target: Target) -> Non
 
 
 def test_a_list_holds_what_was_asked_for(cli: Cli) -> None:
-    """Filters, a limit and JSON with ISO times; an invalid time is a usage error."""
+    """`list` applies its filters and limit, prints ISO times in JSON, and refuses an invalid time as wrong usage."""
     for body in ("first", "second", "third"):
         cli("simulate", "rcs", "--from", "+14155559999", "--body", body)
     found = json.loads(cli("deliveries", "list", "--from", "rcs:+14155559999", "--since", "5m", "--json").output)
@@ -257,7 +257,7 @@ def test_what_customers_write_does_not_steer_the_terminal(cli: Cli) -> None:
 
 
 def test_a_pipe_gets_whole_lines(cli: Cli, router: RunningRouter) -> None:
-    """Without a terminal nothing is cut or coloured: a line is a record."""
+    """Without a terminal each line is one record, neither cut nor coloured."""
     sid = json.loads(cli("simulate", "whatsapp", "--body", "word " * 9, "--json").output)["sid"]
     command = [str(ROUTER), "deliveries", "list", "--limit", "3"]
     piped = subprocess.run(
@@ -277,8 +277,8 @@ def test_a_pipe_gets_whole_lines(cli: Cli, router: RunningRouter) -> None:
 # --- explain ---
 
 
-def test_it_says_where_a_message_would_go(cli: Cli) -> None:
-    """Steps and flow, without a trace in the deliveries; an address may be written without its channel's prefix."""
+def test_explain_prints_where_a_message_would_go(cli: Cli) -> None:
+    """`explain` prints steps and flow, and makes no delivery; an address may lack its channel's prefix."""
     result = cli("explain", "--to", "1 500 555 0006", "--channel", "whatsapp", "--from", "+14155550188")
     assert result.exit_code == 0, result.output
     assert "whatsapp  whatsapp:+14155550188 → whatsapp:+15005550006" in result.output
@@ -289,7 +289,7 @@ def test_it_says_where_a_message_would_go(cli: Cli) -> None:
 
 
 def test_explain_says_why_no_flow_takes_a_message(cli: Cli) -> None:
-    """The reason, what to do, and exit status 1; in JSON too."""
+    """If no flow takes the message, `explain` prints why and what to do, in JSON too, with exit status 1."""
     result = cli("explain", "--to", "+15990000000")
     assert result.exit_code == 1
     assert "no flow: " in result.output

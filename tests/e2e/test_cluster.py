@@ -179,7 +179,7 @@ def test_a_chat_is_heard_on_its_node_and_where_its_slot_moves(town: Town) -> Non
 
 
 def test_a_slot_that_moves_costs_no_message(town: Town) -> None:
-    """An account goes from node to node and back while it sends: all is acknowledged, and delivered in order."""
+    """While an account's slot moves to another node and back, each message is acknowledged and delivered in order."""
     talks, nodes = town.talks(), town.cluster.nodes
     with sending(talks):
         for source, target in itertools.pairwise((nodes[0], nodes[1], nodes[0])):
@@ -210,7 +210,7 @@ def _hang(town: Town, node: Node) -> Callable[[], None]:  # noqa: ARG001 - as th
 def test_a_node_is_away_and_others_do_not_notice(
     town: Town, harm: Callable[[Town, Node], Callable[[], None]], number: int
 ) -> None:
-    """Its account is answered 503 in time, and served again by itself; what was acknowledged is delivered in order."""
+    """While a node is away only its account gets 503, in time; later all acknowledged messages come in order."""
     talks, nodes = town.talks(), town.cluster.nodes
     mine, others = talks[number], [talk for talk in talks if talk is not talks[number]]
     with sending(talks):

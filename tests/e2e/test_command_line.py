@@ -34,7 +34,7 @@ def test_help_imports_no_command() -> None:
 
 
 def test_a_command_ends_without_looking_for_garbage() -> None:
-    """When a command ends, the garbage collector skips all imported objects: that would take a quarter of its time."""
+    """When a command ends, the garbage collector skips the imported objects, which saves a quarter of its time."""
     asked = """
 import atexit, gc
 atexit.register(lambda: print(gc.get_freeze_count() > 10_000))
@@ -61,7 +61,7 @@ def test_a_typing_error_is_answered_with_a_suggestion(words: list[str], suggesti
 
 
 def test_an_error_is_one_line() -> None:
-    """No traceback: one line on stderr that begins with the program's name, and exit status 2 for a setting."""
+    """An error is one line on stderr that begins with the program's name; exit status 2 for an invalid setting."""
     ended = subprocess.run(
         [ROUTER, "explain", "--to", "+15550100"],
         env=clean_environ(ROUTER_WORKERS="many"),

@@ -159,7 +159,7 @@ def test_killing_anything_loses_nothing_and_reorders_nothing(
 
 
 def test_a_graceful_stop_strands_nothing(tmp_path: Path, valkey: ValkeyServer) -> None:
-    """TERM, INT and HUP end every attempt in flight before the process ends: no lease is left behind."""
+    """On TERM, INT and HUP a process finishes its attempts before it ends, and leaves no lease."""
     with Target() as target:
         store = Client(valkey.url)
         FlowStore(store).put(flow(target.url("/hook")))

@@ -115,7 +115,7 @@ def flow(url: str, **more: Any) -> FlexFlow:
 
 
 def test_a_healthy_set_up_passes(clinic: Clinic) -> None:
-    """With all in order the exit status is 0, and every part was looked at, through the public URL too."""
+    """If nothing is wrong the exit status is 0, and each part was checked, the public URL included."""
     status, report = clinic.ask()
 
     assert (status, report["good"], bad(report)) == (0, True, [])
@@ -251,7 +251,7 @@ def test_strangers_do_not_fail_the_check(clinic: Clinic) -> None:
 
 
 def test_a_missing_public_url_is_found(clinic: Clinic, tmp_path: Path) -> None:
-    """Without one the doctor says what is refused and why one is safer, and which request was refused for its host."""
+    """Without a public URL the doctor says what is refused, why one is safer, and which request's host was refused."""
     service = Service(tmp_path, clinic.valkey.url, workers=1, public_url="")
     try:
         fields = parameters(6, "+15550000002")
@@ -289,7 +289,7 @@ def test_a_public_url_that_changes_the_signature_is_found(clinic: Clinic) -> Non
 
 @pytest.mark.parametrize("up", [True, False], ids=["another server", "no server"])
 def test_a_dead_public_url_is_found(clinic: Clinic, *, up: bool) -> None:
-    """No server answers at the public URL, or another one, as a tunnel's own page."""
+    """A public URL at which no server answers, or another one such as a tunnel's own page, is reported."""
     with Target() as target:
         target.script["/webhooks/message"] = _page
         base = target.url("").rstrip("/") if up else f"http://127.0.0.1:{free_port()}"
@@ -363,7 +363,7 @@ def test_a_store_that_promises_less_is_found(clinic: Clinic, setting: str, weak:
 
 
 def test_an_account_without_settings_is_reported(clinic: Clinic) -> None:
-    """What will be erased, and when, is reported while it can still be kept."""
+    """For an account that was removed from the settings, the doctor says what will be erased, and when."""
     store, gone = FlowStore(Client(clinic.valkey.url)), "AC" + "6" * 32
     store.put(replace(flow("https://example.com"), account_sid=gone))
     store.close()
@@ -377,7 +377,7 @@ def test_an_account_without_settings_is_reported(clinic: Clinic) -> None:
 
 
 def test_flows_that_are_never_chosen_are_reported(clinic: Clinic) -> None:
-    """Worth a look, not a fault: the flow, why no message reaches it, and what to do."""
+    """A flow that no message reaches is reported with the reason and advice, and does not fail the check."""
     flows = FlowStore(Client(clinic.valkey.url))
     flows.put(replace(flow(f"{clinic.base}/healthz"), match="body == 'menu'", priority=1))
     flows.put(replace(flow(f"{clinic.base}/healthz"), sid="FO" + "2" * 32, match="body.resembles('menu')"))
@@ -492,7 +492,7 @@ def test_a_setting_that_does_not_parse_is_a_finding(clinic: Clinic) -> None:
 
 
 def test_a_store_that_is_away_is_a_finding(clinic: Clinic) -> None:
-    """Without the store the doctor reports that, says nothing about its content, and still asks Twilio."""
+    """If the store is away the doctor reports that, says nothing about its content, and still asks Twilio."""
     status, report = clinic.ask(ROUTER_REDIS_URL=f"redis://127.0.0.1:{free_port()}")
     assert (status, bad(report)) == (1, ["store"])
     assert "is accepted" in found(report, "Twilio")

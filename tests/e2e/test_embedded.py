@@ -111,7 +111,7 @@ def test_a_folder_in_use_is_never_shared(tmp_path: Path, start: Start, monkeypat
 
 
 def test_a_store_that_cannot_read_its_file_says_why(tmp_path: Path) -> None:
-    """A damaged file stops the start with Valkey's own last words and the place of its log."""
+    """A damaged file stops the start with Valkey's last log lines and the place of its log."""
     store = EmbeddedValkey.over(tmp_path)
     (store.folder / "appendonlydir").mkdir()
     (store.folder / "appendonlydir" / "appendonly.aof.manifest").write_text("not a manifest\n")
@@ -129,7 +129,7 @@ def test_the_folder_is_private(tmp_path: Path, start: Start) -> None:
 
 
 def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path, start: Start) -> None:
-    """A socket's path has at most 108 bytes; deeper folders use a short private one, the same each time."""
+    """A folder whose path is too long for a socket has it in a short private one, the same each time."""
     folder = tmp_path / ("a" * 60) / ("b " * 30)
     store = EmbeddedValkey.over(folder)
     try:

@@ -155,7 +155,7 @@ def test_nothing_else_is_reached_from_outside(world: Fronted, path: str) -> None
 
 @pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host"])
 def test_a_client_cannot_name_another_host(world: Fronted, header: str) -> None:
-    """Who has a request that was signed for another host cannot have it accepted here by naming that host."""
+    """A request that was signed for another host is refused, although it names that host."""
     fields = world.fields(world.flow(ELSEWHERE))
     signature = RequestValidator(TOKEN).compute_signature("https://target.example.com/webhooks/sms", fields)
     given = {"X-Twilio-Signature": signature, header: "target.example.com"}
@@ -163,7 +163,7 @@ def test_a_client_cannot_name_another_host(world: Fronted, header: str) -> None:
 
 
 def test_an_event_of_a_chat_is_there_at_once(world: Fronted) -> None:
-    """Nginx does not keep the events of a chat back until it has many of them."""
+    """Nginx passes each event of a chat on at once, without buffering."""
     visitor = Visitor(world, web_flow(world))
     visitor.begin()
     connection = world.connection()

@@ -178,13 +178,13 @@ def test_a_recycled_process_settles(tmp_path: Path) -> None:
 
 
 def test_a_long_get_webhook_comes_in(serving: Gunicorn) -> None:
-    """4,096 characters of WhatsApp, 12 bytes each in a URL, fit in a request line; there is still a limit."""
+    """The request line of a GET webhook with WhatsApp's 4,096 characters is accepted; a longer one is refused."""
     assert serving.get("/webhooks/whatsapp?Body=" + "%F0%9F%98%80" * 4096).endswith(b"\r\n\r\n49157")
     assert serving.get("/?" + "x" * 70_000).startswith(b"HTTP/1.1 414 ")
 
 
 def test_a_process_that_serves_collects_garbage(serving: Gunicorn) -> None:
-    """The collector rests only while a process loads the application."""
+    """The garbage collector is off only while a process loads the application."""
     assert serving.get("/collects").endswith(b"\r\n\r\nTrue")
 
 
@@ -325,7 +325,7 @@ def test_a_reload_whose_application_cannot_be_loaded_changes_nothing(tmp_path: P
 
 
 def test_a_process_that_cannot_begin_again_does_not_end_the_others(tmp_path: Path) -> None:
-    """Where a killed process cannot be started again, the others go on; it is replaced once the cause is removed."""
+    """If a killed process cannot be started again, the others go on; once the cause is removed it is replaced."""
     gunicorn = Gunicorn(tmp_path)
     try:
         wait_until(lambda: len(gunicorn.said("starts")) == 2, what="both processes serve")

@@ -105,7 +105,7 @@ def laptop(tmp_path: Path) -> Iterator[Laptop]:
 
 
 def test_the_whole_journey(laptop: Laptop) -> None:
-    """Run, tunnel and connect; a changed address, a power cut, a new start, and the first webhook is back."""
+    """After run, tunnel, connect, a changed address and a power cut, a new start restores the first webhook."""
     agent, both = laptop.agent, ("--tunnel", f"--ngrok-api={laptop.agent.url}", f"--connect={NUMBER}")
     router = laptop.run(*both).up()
     laptop.says("Connected.")

@@ -136,7 +136,7 @@ TO_OPEN_TASK = [("GET Tasks/WT", False), ("POST Tasks/WT", False), ("POST Tasks/
 
 
 def test_what_a_killed_process_had_begun_is_finished_once(world: World, twilio: Busy) -> None:
-    """Killed before and after each write of a task, a Conversation and a web chat's task: all is there once."""
+    """After kills before and after each write of a task, a Conversation and a web chat's task, each exists once."""
     attached = Integration("conversation", flow_sid=STUDIO, interaction=ROUTING)
     talk = world.flow(integration=attached)
     task = world.flow(integration=Integration("task", workspace_sid=WORKSPACE, workflow_sid=WORKFLOW))
@@ -256,7 +256,7 @@ def list_sessions(world: World) -> None:
 
 
 def test_mixed_traffic_of_proxy_and_conversations_under_kills(world: World, twilio: Busy) -> None:
-    """At 10, 50 and 100 %, with a process killed in each phase: no message lost, doubled, or in two places."""
+    """While 10, 50 and 100 % migrate and processes are killed, no message is lost, doubled, or in two places."""
     twilio.clear()
     proxy = Integration("proxy", proxy_service_sid=PROXY)
     old = world.flow(integration=proxy)

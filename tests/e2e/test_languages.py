@@ -83,7 +83,7 @@ def test_what_flows_name_is_loaded(redis_url: str, store: FlowStore) -> None:
 
 
 def test_a_start_says_which_flows_lose_their_messages(redis_url: str, store: FlowStore) -> None:
-    """A flow whose handler the settings lack is in the log before the first message is; a disabled one is not."""
+    """At its start the router logs each flow whose handler the settings lack, unless it is disabled."""
     lost = replace(_flow(1), paused=False, integration=Integration("handler", handler="gone"))
     store.put(lost)
     store.put(replace(lost, sid=f"FO{2:032x}", enabled=False))

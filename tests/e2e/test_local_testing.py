@@ -95,7 +95,7 @@ def _sms(twilio: TwilioRest) -> None:
 
 
 def test_every_command_of_the_page_does_what_the_page_shows(player: Player, twilio: TwilioRest) -> None:
-    """From `make run` to the end: each prints the text under it, except for ids and times; the number is restored."""
+    """Each command of the page prints the text under it, except for ids and times; the number is restored."""
     for step in steps(PAGE.read_text()):
         player.play(step)
     assert twilio.numbers[0]["sms_url"] == "https://demo.twilio.com/welcome/sms/reply"

@@ -70,7 +70,7 @@ def _at(flow: FlexFlow, path: str) -> Integration:
 def test_the_next_message_is_routed_by_the_change(
     world: World, target: Target, change: Callable[[World, FlexFlow], object], path: str | None
 ) -> None:
-    """Both processes had cached the old flow; on each, the first message after a change is routed by the new one."""
+    """The first message after a change is routed by the new flow, in each process that had cached the old one."""
     flow = world.flow(target.url("/old"), response="accept")
     for process in (0, 1):
         world.ends(world.text(flow, process=process).sid)
@@ -106,7 +106,7 @@ def test_an_exchange_leaves_no_gap(world: World, target: Target) -> None:
 
 
 def test_an_address_that_had_no_flow_has_one_at_once(world: World, target: Target) -> None:
-    """The absence of a flow is cached too, until a flow is created: created, removed, and created again."""
+    """A new flow takes the next message, although its absence was cached; so does one that is created again."""
     ours = world.address()
     for _ in range(2):
         for process in (0, 1):
@@ -140,7 +140,7 @@ def test_an_exact_address_overtakes_the_default(world: World, target: Target) ->
 
 
 def test_a_messaging_service_comes_between_address_and_default(world: World, target: Target) -> None:
-    """The address first, then MessagingServiceSid, then `*`: each is overtaken by the one before, at once."""
+    """A flow for the address comes before one for the MessagingServiceSid, and this before `*`, at once."""
     ours, service = world.address(), world.sid("MG")
     made = []
     for place, identity in enumerate(("*", service, ours)):
@@ -160,7 +160,7 @@ OF_A_MESSAGE = ("accept", "contact", "entries", "flow_records", "settle", "taken
 
 
 def test_a_delivered_message_costs_two_calls(world: World, target: Target) -> None:
-    """`accept` and `settle`, for an address that the process knows; only the routers' own clocks call besides."""
+    """A delivered message to a known address costs two calls of the store: `accept` and `settle`."""
     flow = world.flow(target.url("/hook"))
     assert world.ends(world.text(flow).sid)["status"] == "delivered"
     with world.counted_scripts() as counted:
@@ -206,7 +206,7 @@ def _of_messages(counted: Counter[str]) -> dict[str, int]:
 
 
 def test_a_queued_message_is_small(world: World) -> None:
-    """At most 1.5 KB of store for a queued SMS alone in lane and flow, beyond its body: record, lane, indexes."""
+    """A queued SMS, alone in its lane and flow, takes at most 1.5 KB of store beyond its body."""
     keys = AccountKeys(ACCOUNT)
     for _ in range(50):  # a sorted set's own size is shared by those that are in it
         flow = world.flow("https://example.com/hook", paused=True)
@@ -220,7 +220,7 @@ def test_a_queued_message_is_small(world: World) -> None:
 
 
 def test_a_flow_is_small(world: World) -> None:
-    """At most 900 bytes of store for a flow: record, address entry, and the account's index."""
+    """A flow takes at most 900 bytes of store: record, address entry, and the account's index."""
     keys = AccountKeys(ACCOUNT)
     flow = world.flow("https://support.example.com/twilio/inbound", fallback_twiml="<Response/>")
     address = keys.addresses + flow.contact_identity

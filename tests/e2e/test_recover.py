@@ -162,8 +162,8 @@ def test_only_what_is_missing_comes(outage: Outage) -> None:
     assert outage.results("--since", "2h", "--yes") == [(sid(2), "accepted")]
 
 
-def test_never_twice(outage: Outage) -> None:
-    """A second recovery finds nothing; a late webhook is a duplicate; the message was delivered once."""
+def test_a_message_is_recovered_once(outage: Outage) -> None:
+    """A recovered message is delivered once: a second recovery finds nothing, and a late webhook is a duplicate."""
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=30))
     assert outage.results("--since", "2h", "--yes") == [(sid(1), "accepted")]
@@ -198,7 +198,7 @@ def _talk(caller: Any) -> bool:
 
 
 def test_a_flow_that_redirects_is_delivered_to(outage: Outage) -> None:
-    """No webhook is left to redirect, so the router itself delivers to the target."""
+    """A recovered message of a `redirect` flow is delivered to the target, because no webhook can be redirected."""
     outage.flow(response="redirect")
     outage.twilio.message(sid(1), ago(minutes=30))
     outage.results("--since", "2h", "--yes")
@@ -324,8 +324,8 @@ def test_an_attachment_that_does_not_come_fails_alone(outage: Outage) -> None:
     assert results[sid(2)] == "accepted"
 
 
-def test_a_person_is_asked(outage: Outage) -> None:
-    """At a terminal the command asks first; after a no it accepts nothing. Without a terminal it needs --yes."""
+def test_recover_asks_before_it_accepts(outage: Outage) -> None:
+    """At a terminal the command asks first, and accepts nothing after a no; without a terminal it needs --yes."""
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=30))
     refused = outage.recover("--since", "2h")

@@ -114,7 +114,7 @@ def said(made: Settings, flow: FlexFlow) -> str:
 def test_every_bad_input_has_its_reason_on_the_delivery_and_in_the_doctor(
     world: World, twilio: LocalTwilio, made: Settings
 ) -> None:
-    """A table of what can be wrong; each message ends at once, and the next row's is delivered or refused by itself."""
+    """Each mistake in flow or account ends its message at once, with a reason on the delivery and in the doctor."""
     for name, row in ROWS.items():
         twilio.conversations.services = {"IS" + "0e" * 16} | (
             {"IS" + "1" * 32} if "chat service" not in name else set()
@@ -144,7 +144,7 @@ def test_every_bad_input_has_its_reason_on_the_delivery_and_in_the_doctor(
 
 
 def test_what_another_person_ended_at_twilio_is_begun_again(world: World, twilio: LocalTwilio, made: Settings) -> None:
-    """A Conversation that was deleted, or whose participant was removed: the next message starts another one."""
+    """After a Conversation was deleted, or its participant removed, the next message starts another one."""
     flow = world.flow(integration=Integration("conversation", flow_sid=STUDIO))
     for how in ("deleted", "removed"):
         theirs = world.address()

@@ -148,7 +148,7 @@ def _outlives_its_terminal(router: RunningRouter) -> None:
 
 
 def test_a_real_account_begins_without_flows_and_prints_what_to_type(real: RunningRouter) -> None:
-    """No customer gets an echo: messages are unrouted until the commands of the banner have made a flow for them."""
+    """A real account has no echo: messages are unrouted until the commands in the banner have made a flow."""
     environ = clean_environ(**REAL, ROUTER_DATA_DIR=str(real.var))
 
     def typed(command: str) -> str:
@@ -220,7 +220,7 @@ def test_handlers_without_an_account_extend_the_demo(shop: RunningRouter) -> Non
 
 
 def test_a_real_account_gets_the_webhooks_to_set_at_twilio(run: Run, real: RunningRouter) -> None:
-    """The URL to paste, without its password; without a public address, how to get one."""
+    """The banner has the webhook URL without its password, or, without a public address, how to get one."""
     url = "https://me:hush@messages.example.com/base"
     public = run(**REAL, ROUTER_PUBLIC_URL=url).up().output
     assert "  SMS          https://…@messages.example.com/base/webhooks/sms#rc=2&rp=ct,5xx&ct=3000&rt=12000\n" in public
@@ -230,7 +230,7 @@ def test_a_real_account_gets_the_webhooks_to_set_at_twilio(run: Run, real: Runni
     assert "run --tunnel --connect +1…" in real.output
 
 
-def test_a_second_one_says_who_was_first(demo: RunningRouter) -> None:
+def test_a_second_router_names_the_process_of_the_first(demo: RunningRouter) -> None:
     """A second router over the same data directory stops, and names the process id of the first."""
     second = subprocess.run(
         [ROUTER, "run"], cwd=demo.folder, env=clean_environ(), capture_output=True, text=True, check=False, timeout=30
@@ -286,7 +286,7 @@ def _ends_at_once(router: RunningRouter) -> None:
 
 
 def test_the_data_are_there_whatever_ended_the_router(run: Run) -> None:
-    """A kill, Ctrl-C and a power cut lose nothing; what each left behind is replaced, ended in order, or reported."""
+    """A kill, Ctrl-C and a power cut lose nothing; the next run replaces, stops or reports what they left."""
     first = run().up()
     processes, store = first.children(), first.store
     assert ask(store, "SET message safe") == "+OK"
@@ -350,7 +350,7 @@ sys.exit(Stopped(None, command, os.environ).run(lambda: None, lambda alive: None
 
 
 def test_a_request_to_stop_during_a_restart_is_kept() -> None:
-    """The signal comes before the new gunicorn is known: it stops as well, and so does the command."""
+    """A signal during gunicorn's restart stops the new gunicorn, too, and the command."""
     ended = subprocess.run([sys.executable, "-c", _STOPPED_DURING_A_RESTART], check=False, timeout=30)
     assert ended.returncode == 128 + signal.SIGTERM
 
@@ -365,7 +365,7 @@ def test_with_a_redis_url_no_store_is_started(run: Run, valkey: ValkeyServer) ->
 
 
 def test_an_address_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
-    """The port of another program: one sentence, exit status 1, and no store was started."""
+    """If another program has the port, the command prints one sentence, exits with 1, and starts no store."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = subprocess.run(
@@ -406,7 +406,7 @@ def test_an_address_in_use_is_said_before_anything_starts(tmp_path: Path) -> Non
 def test_wrong_settings_stop_it_at_once(
     tmp_path: Path, options: list[str], environ: dict[str, str], sentence: str
 ) -> None:
-    """Which setting is wrong, and why, in one line; exit status 2, and nothing started."""
+    """An invalid setting is named in one line with the reason, exit status 2, and nothing is started."""
     command = [str(ROUTER), "run", *options]
     ended = subprocess.run(
         command, cwd=tmp_path, env=clean_environ(**environ), capture_output=True, text=True, check=False, timeout=30
@@ -468,7 +468,7 @@ def test_a_reload_has_the_settings_read_again(shop: RunningRouter) -> None:
 
 
 def test_a_reload_is_of_the_router_that_the_settings_name(demo: RunningRouter, valkey: ValkeyServer) -> None:
-    """The settings name another store, which no router uses: the router that runs here is not reloaded."""
+    """If the settings name another store, which no router uses, the router that runs here is not reloaded."""
     old = demo.workers()
     result = invoke("reload", ROUTER_DATA_DIR=str(demo.var), ROUTER_REDIS_URL=valkey.url)
     assert result.exit_code == 1

@@ -55,7 +55,7 @@ def store(tmp_path: Path) -> Iterator[FailingOver]:
 
 
 def test_a_failover_loses_nothing_that_was_acknowledged(store: FailingOver, tmp_path: Path) -> None:
-    """With ROUTER_REDIS_REPLICAS=1 every 200 is on a replica: the master dies, and all are delivered, in order."""
+    """With ROUTER_REDIS_REPLICAS=1 all acknowledged messages are delivered in order after the master has died."""
     with Target() as target:
         target.script["/hook"] = answer(200)
         folder = tmp_path / "world"

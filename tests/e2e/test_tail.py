@@ -111,7 +111,7 @@ def test_changes_are_reported(world: World, target: Target) -> None:
     assert seen(watch, 1)[-1] == (sid, "delivered")
 
 
-def test_what_is_wanted_is_shown_first(world: World, target: Target) -> None:
+def test_the_newest_messages_are_printed_first(world: World, target: Target) -> None:
     """The newest messages of the filter come first, in their order."""
     flow = world.flow(target.url("/hook"), response="relay")
     sids = [world.text(flow).sid for _ in range(5)]
@@ -149,7 +149,7 @@ class Command:
 
 
 def test_a_program_reads_lines_of_json(world: World, target: Target, tmp_path: Path) -> None:
-    """One JSON text a line, only of the filter's messages; --count ends it."""
+    """With --json each line is one message of the filter as JSON, and --count ends the command."""
     flow = world.flow(target.url("/hook"), response="relay")
     # A message may be seen while it is on its way: only its end is sure to be told once.
     wanted = ("--to", flow.contact_identity, "--status", "delivered")

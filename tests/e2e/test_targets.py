@@ -87,7 +87,7 @@ def test_what_a_target_does_decides(  # noqa: PLR0913, PLR0917 - one row of the 
     attempts: int,
     why: str | None,
 ) -> None:
-    """With one retry allowed: the final state, the number of attempts and the reason; all lanes go on."""
+    """Each behaviour of a target, with one retry, has its state, attempts and reason, and the lane goes on."""
     target.script["/bad"] = behaviour
     flow, theirs = flow_to(world, target.url("/bad")), world.address()
     first = world.text(flow, theirs).sid
@@ -151,7 +151,7 @@ def test_what_was_never_sent_costs_no_retry(
 
 
 def test_a_message_is_given_up_when_its_validity_ends(world: World) -> None:
-    """Refused for longer than ValidityPeriod: undelivered, with the reason of the last attempt or of the period."""
+    """A message that is refused for longer than its ValidityPeriod is undelivered, with that reason."""
     flow = flow_to(world, f"http://127.0.0.1:{free_port()}/hook", validity_period=1)
     delivery = world.ends(world.text(flow).sid, within=5)
     assert delivery["status"] == "undelivered"

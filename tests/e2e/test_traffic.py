@@ -116,7 +116,7 @@ def test_another_account_and_address_may_get_it(cli: Cli, router: RunningRouter,
 
 
 def test_the_pace_is_that_of_the_recording(cli: Cli, tmp_path: Path) -> None:
-    """At the original speed it takes as long as it took, ten times faster a tenth."""
+    """A replay at the original speed takes as long as the recording, and ten times faster a tenth."""
     sids(cli, "sms", "--to", "+15550000004", "--count", "5", "--contacts", "5", "--rate", "8")
     path = tmp_path / "traffic.jsonl"
     cli("record", str(path), "--to", "+15550000004")
@@ -128,7 +128,7 @@ def test_the_pace_is_that_of_the_recording(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_redacted_recording_can_be_sent_again(cli: Cli, tmp_path: Path) -> None:
-    """Without the customer's number and text the router still accepts them."""
+    """The router accepts a recording whose customer's number and text are redacted."""
     arguments = ["--to", "+15550000005", "--from", "+14155557788", "--body", "Secret"]
     sids(cli, "whatsapp", *arguments, "--shape", "reply", "--count", "3")
     path = tmp_path / "shared.jsonl"
@@ -152,7 +152,7 @@ def test_nothing_to_record_makes_no_file(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_the_newest_are_kept_and_a_pipe_gets_lines(cli: Cli) -> None:
-    """`--limit` takes the newest, in their order; - is standard output, with nothing but the lines."""
+    """`--limit` takes the newest messages in order; with - standard output has only the recorded lines."""
     sent = sids(cli, "sms", "--to", "+15550000007", "--count", "5")
     result = cli("record", "-", "--to", "+15550000007", "--limit", "3")
     assert [each["parameters"]["MessageSid"] for each in json_lines(result)] == sent[-3:]
@@ -163,7 +163,7 @@ def test_the_newest_are_kept_and_a_pipe_gets_lines(cli: Cli) -> None:
 
 
 def test_without_a_router_or_messages_it_fails(cli: Cli, tmp_path: Path) -> None:
-    """No router, an empty file, an invalid speed: one sentence each, and exit status not 0."""
+    """No router, an empty file and an invalid speed are one sentence each, with an exit status other than 0."""
     sids(cli, "sms", "--to", "+15550000008", "--count", "3")
     path = tmp_path / "traffic.jsonl"
     cli("record", str(path), "--to", "+15550000008")

@@ -117,7 +117,7 @@ def test_a_tunnel_that_leads_here_already_is_used(
 def test_a_tunnel_of_a_run_that_was_killed_is_replaced(
     desk: Desk, agent: NgrokAgent, service: Service, terminals: list[Terminal]
 ) -> None:
-    """The agent still has the old tunnel, which leads to a port without a listener."""
+    """A tunnel that a killed run left at the agent, to a port without a listener, is replaced."""
     agent.forward(free_port(), f"router-{service.port}")
     terminals.append(desk.terminal("tunnel", "--ngrok-api", agent.url).says("Stop  "))
     assert text(agent.public_url(), 3) == 200
@@ -165,7 +165,7 @@ def test_a_tunnel_that_stays_away_restores_the_number(desk: Desk, agent: NgrokAg
     agent.start_again()
 
 
-def test_a_killed_tunnel_is_told_and_the_number_restored_by_the_next(
+def test_the_next_tunnel_restores_the_number_of_a_killed_one(
     desk: Desk, agent: NgrokAgent, terminals: list[Terminal]
 ) -> None:
     """After kill -9 the address is no longer accepted, and the next tunnel first restores the number."""

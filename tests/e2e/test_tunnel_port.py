@@ -70,7 +70,7 @@ def test_no_header_opens_it(service: Service, header: bytes) -> None:
 
 
 def test_the_host_header_does_not_choose_the_port(service: Service) -> None:
-    """The port is where the connection arrived, whatever the request says."""
+    """Whether only webhooks are served depends on the port of the connection, not on the Host header."""
     host = f"Host: 127.0.0.1:{service.port}\r\n".encode()
     answer = ask(service, b"GET /healthz HTTP/1.1\r\n" + host + b"Connection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 404")
