@@ -18,6 +18,18 @@ def machine() -> str:
         return platform.node()
 
 
+def started(pid: int) -> str:
+    """Return when a process of this machine started, in ticks since boot; "" if that is unknown.
+
+    A container's first process always has the pid 1, and its PID namespace may get the number of an earlier one.
+    """
+    try:
+        # The second field is the program's name in parentheses, which may contain blanks; this is the 22nd.
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
 def host() -> str:
     """Return the machine's name, to show it to people."""
     return platform.node() or "this machine"

@@ -23,7 +23,7 @@ from typing import Any, Final
 from router import metrics
 from router.delivery.intake import Intake
 from router.errors import RouterError, StoreUnavailable
-from router.machine import machine
+from router.machine import machine, started
 from router.message.address import canonical, channel_of
 from router.queries.recovery import Lost, accept, lost
 from router.routing.resolve import Likelihood
@@ -144,7 +144,14 @@ class Healer:
                     self._recover(account, gap)
 
     def stop(self, seconds_ago: float) -> None:
-        """Record that this process stopped accepting messages some time ago; call it after the last `beat`."""
+        """Record that this process stopped accepting messages some time ago; call it after the last `beat`.
+
+        The periods that it has not written yet are gaps. So are those of refused signatures, because the next process
+        does not know of them, and may be the one with the right key.
+        """
+        for sid in list(self._refused):
+            self._refused_before_match.setdefault(sid, self._refused.pop(sid))
+        self._write_missed()
         self._store.outages.stop(self._served, master=_master(), seconds_ago=seconds_ago)
 
     def _write_seen(self) -> None:
@@ -263,4 +270,4 @@ class Healer:
 
 def _master() -> str:
     """Name the master process that forked this one."""
-    return f"{machine()} {os.getppid()}"
+    return f"{machine()} {os.getppid()} {started(os.getppid())}"

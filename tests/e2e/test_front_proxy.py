@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -52,14 +53,16 @@ class Fronted(World):
         self.folder = folder
         self.port = free_port()
         site = (DEPLOY / "nginx.conf").read_text()
+        [server] = re.findall("^    (server 127.0.0.1:8000.*;)$", site, re.MULTILINE)
         for written, ours in (
-            ("server 127.0.0.1:8000;", " ".join(f"server 127.0.0.1:{each.port};" for each in self.services)),
+            (server, "".join(server.replace("8000", str(each.port)) for each in self.services)),
             ("listen 443 ssl;", f"listen 127.0.0.1:{self.port} ssl;"),
             ("listen [::]:443 ssl;", ""),
             ("messages.example.com;", f"{NAME};"),
             ("/etc/letsencrypt/live/messages.example.com/fullchain.pem", str(CERTIFICATE)),
             ("/etc/letsencrypt/live/messages.example.com/privkey.pem", str(CERTIFICATE)),
             ("/var/log/nginx/router.log", f"{folder}/access.log"),
+            ("/var/log/nginx/router-error.log", f"{folder}/errors.log"),
         ):
             assert written in site
             site = site.replace(written, ours)
@@ -193,16 +196,33 @@ def test_the_log_has_no_query(world: Fronted) -> None:
     assert "a-secret-text" not in log.read_text()
 
 
-def test_a_message_finds_the_router_that_lives(world: Fronted) -> None:
-    """While one of two routers is dead, nginx gives every message to the other one."""
+def test_a_rolling_restart_loses_no_message(world: Fronted) -> None:
+    """While one of two routers is dead, nginx gives every message to the other one, also right after its own start."""
     with Target() as target:
         flow = world.flow(target.url())
-        theirs = world.address()
-        world.services[0].kill()
-        try:
-            sent = [world.fields(flow, theirs) for _ in range(8)]
-            assert [world.post(fields).status for fields in sent] == [200] * 8
-        finally:
-            world.services[0].start()
+        theirs, sent = world.address(), []
+        for service in world.services:
+            service.kill()
+            try:
+                for _ in range(8):
+                    sent.append(world.fields(flow, theirs))
+                    assert world.post(sent[-1]).status == 200
+            finally:
+                service.start()
         sids = [fields["MessageSid"] for fields in sent]
         wait_until(lambda: received(target, "MessageSid") == sids, what="all messages have arrived, in order")
+
+
+def test_nothing_of_a_message_is_in_the_logs_when_no_router_lives(world: Fronted) -> None:
+    """A webhook that no router takes is answered 502, and its text is in neither of nginx's logs."""
+    path = "/webhooks/sms?" + urlencode(world.fields(world.flow(ELSEWHERE), Body="another-secret-text"))
+    for service in world.services:
+        service.kill()
+    try:
+        assert world.send("GET", path, b"", {"X-Twilio-Signature": sign(path)}).status == 502
+        log = world.folder / "access.log"
+        wait_until(lambda: "GET /webhooks/sms 502" in log.read_text(), what="the request is in the log")
+        assert not [name for name in world.folder.glob("*.log") if "another-secret-text" in name.read_text()]
+    finally:
+        for service in world.services:
+            service.start()

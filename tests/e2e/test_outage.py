@@ -269,6 +269,15 @@ def test_refusals_are_a_gap_once_a_signature_matches(ward: Ward) -> None:
     assert ward.store.outages.beat([ACCOUNT], master="here", silence=12) == {}
 
 
+@pytest.mark.parametrize("sign", ["missed", "refused"])
+def test_what_a_process_had_not_written_yet_is_a_gap_when_it_stops(ward: Ward, sign: str) -> None:
+    """A 503 of the last seconds is not forgotten at a stop or a reload, nor are signatures that were refused."""
+    ward.healer.beat()
+    getattr(ward.healer, sign)(ACCOUNT)
+    ward.healer.stop(0.0)
+    assert list(ward.store.outages.beat([ACCOUNT], master="here", silence=12)) == [ACCOUNT]
+
+
 def test_a_restart_is_a_gap_and_a_reload_is_none(valkey: ValkeyServer, tmp_path: Path) -> None:
     """What Twilio could not deliver while the only router was restarted is looked for; a reload loses nothing."""
     client, keys = Client(valkey.url), AccountKeys(ACCOUNT)
