@@ -60,8 +60,8 @@ class Promise:
         """
         nodes = self._client.nodes()
         if set(nodes) == {""}:
-            return self._of(nodes[""])
-        asked = {name: gevent.spawn(self._answer, node) for name, node in nodes.items()}
+            return self._check("", nodes[""])
+        asked = {name: gevent.spawn(self._answer, name, node) for name, node in nodes.items()}
         gevent.joinall(list(asked.values()))
         answered = {name: each.value for name, each in asked.items() if isinstance(each.value, list)}
         if not answered:
@@ -73,8 +73,8 @@ class Promise:
     def refusal(self) -> str:
         """Return why this store is not safe for messages, "" if it is.
 
-        It checks servers with a new connection, whose settings may differ, and servers that were not safe before. If a
-        node of a Cluster does not answer, its last result stays.
+        It checks servers with a new connection, whose settings may differ, and servers that were not safe at the last
+        check, here or by `findings`. If a node of a Cluster does not answer, its last result stays.
         """
         nodes = self._client.nodes()
         self._refused = {name: seen for name, seen in self._refused.items() if name in nodes}
@@ -84,7 +84,7 @@ class Promise:
                 continue  # this process has written nothing to this node
             if self._refused.get(name) != (connection, ""):
                 with suppress(StoreUnavailable) if name else nullcontext():
-                    self._refused[name] = (connection, refusal(self._of(node)))
+                    self._check(name, node)
         return "; ".join(why for _, why in self._refused.values() if why)
 
     def nodes(self) -> dict[str, bool]:
@@ -110,11 +110,19 @@ class Promise:
         except StoreUnavailable:
             return ""
 
-    def _answer(self, node: Client) -> list[Finding] | StoreUnavailable:
+    def _answer(self, name: str, node: Client) -> list[Finding] | StoreUnavailable:
         try:
-            return self._of(node)
+            return self._check(name, node)
         except StoreUnavailable as error:
             return error
+
+    def _check(self, name: str, node: Client) -> list[Finding]:
+        """Return the findings of a server, and record whether it is safe."""
+        connection = node.connection
+        findings = self._of(node)
+        if connection or not name:  # not of a node to which this process has written nothing
+            self._refused[name] = (connection, refusal(findings))
+        return findings
 
     def _of(self, node: Client) -> list[Finding]:
         facts: dict[str, str] = {}
