@@ -48,8 +48,11 @@ def origins(base: str, target: str, seen: Seen) -> list[Deviation[str]]:
     found = sorted(_origins(parts.scheme, parts.netloc, seen), key=lambda deviation: len(deviation.findings))
     variants = [(exact(origin.value + parts.path, target), origin.findings) for origin in found]
     first: dict[str, Deviation[str]] = {}
-    for urls, findings in (*((urls[:1], findings) for urls, findings in variants), *variants):
-        for url in urls:
+    for urls, findings in variants:
+        for url in urls[:1]:
+            first.setdefault(url, Deviation(url, findings))
+    for urls, findings in variants:
+        for url in urls[1:]:
             first.setdefault(url, Deviation(url, findings))
     unchanged = exact(base, target)
     return [deviation for url, deviation in first.items() if url not in unchanged]

@@ -48,8 +48,9 @@ def test_a_stop_has_the_time_that_it_needs() -> None:
     configuration = (ROOT / "router" / "process" / "gunicorn_conf.py").read_text(encoding="utf-8")
     [graceful] = re.findall(r"^graceful_timeout = (\d+)$", configuration, re.MULTILINE)
     guide = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
-    allowed = [of_unit("TimeoutStopSec"), *re.findall(r"--stop-timeout (\d+)|Seconds` \| (\d+)", guide)[0][:1]]
-    assert all(int(seconds) > int(graceful) for seconds in allowed)
+    [container] = re.findall(r"--stop-timeout (\d+)", guide)
+    [pod] = re.findall(r"`terminationGracePeriodSeconds` \| (\d+)", guide)
+    assert all(int(seconds) > int(graceful) for seconds in (of_unit("TimeoutStopSec"), container, pod))
 
 
 def test_the_proxy_lets_through_what_the_router_takes() -> None:
