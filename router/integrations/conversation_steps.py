@@ -82,7 +82,7 @@ class Steps:
         return self._sid(self._post(self._conversations, form), "Conversation")
 
     def find(self, name: str) -> str:
-        """Return the SID of a Conversation that is not closed, by its unique name; "" if there is none."""
+        """Return the SID of the open Conversation with a unique name; "" if Twilio has no such Conversation."""
         try:
             conversation = self._get(f"{self._conversations}/{name}")
         except RestError as error:

@@ -14,7 +14,7 @@ class Memory(Protocol):
     """Stores a few text values for each conversation; only the holder of its lease reads and writes them."""
 
     def get(self, account_sid: str, lane: str) -> dict[str, str]:
-        """Return the values of a conversation, {} if there are none; raise StoreUnavailable."""
+        """Return the values that are stored for a conversation, perhaps {}; raise StoreUnavailable."""
         ...
 
     def put(self, account_sid: str, lane: str, known: Mapping[str, str]) -> None:

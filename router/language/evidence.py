@@ -212,7 +212,7 @@ def _fitting(name: str, country: str, offered: Sequence[str]) -> dict[str, float
 
 
 def from_parameter(value: str, offered: Sequence[str]) -> Evidence | None:
-    """Make evidence from the language in the webhook's URL; None if there is none."""
+    """Make evidence from the language in the webhook's URL; None if the URL has no language."""
     return _evidence("parameter", f"The webhook's URL says lang={value}", value, offered)
 
 
@@ -233,7 +233,7 @@ def _evidence(source: str, sentence: str, value: str, offered: Sequence[str]) ->
 
 
 def from_history(shares: Mapping[str, float], offered: Sequence[str]) -> Evidence | None:
-    """Make evidence from the shares after this contact's earlier messages; None if there are none.
+    """Make evidence from the shares after this contact's earlier messages; None without earlier messages.
 
     The customer may have changed to another language, so no earlier evidence is certain.
     """

@@ -21,7 +21,7 @@ class Bindings:
         self._client = client
 
     def get(self, account_sid: str, lane: str) -> dict[str, str]:
-        """Return the values of a conversation, {} if there are none."""
+        """Return the values that are stored for a conversation, perhaps {}."""
         found = self._client.call("GET", AccountKeys(account_sid).bindings + lane)
         return dict(json.loads(found)) if found else {}
 

@@ -105,7 +105,7 @@ def _report(refused: Refused, settings: Settings) -> tuple[Report, str]:
 
 
 def _bases(refused: Refused, settings: Settings) -> tuple[str, ...]:
-    """Return the current public bases, those of the request's host first; if there are none, the recorded ones."""
+    """Return the current public bases, those of the request's host first; without current ones, the recorded ones."""
     hosts = [base.partition("://")[2].partition("/")[0] for base in refused.bases[:1]]
     now = sorted(settings.public_urls, key=lambda base: base.partition("://")[2].partition("/")[0] not in hosts)
     return tuple(now[:_BASES]) or refused.bases

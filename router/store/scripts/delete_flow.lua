@@ -5,7 +5,7 @@
 -- ARGV 1 sid   2 the record that the caller read   3 new version for the address entry
 --      4 who deletes it   5 what changed   6 changes kept, about
 --
--- Returns {ok} | {changed, 1, the current record, '' if there is none}
+-- Returns {ok} | {changed, 1, the current record, '' if the flow does not exist}
 local sid = ARGV[1]
 local current = redis.call('GET', KEYS[1]) or ''
 if current == '' or current ~= ARGV[2] then return {'changed', 1, current} end

@@ -36,7 +36,7 @@ def direction(locale: str) -> str:
 
 
 def in_words(texts: Mapping[str, str], locale: str) -> str:
-    """Choose a text by language as the widget does; "" if there are none."""
+    """Choose a text by language as the widget does; "" without texts."""
     tag = read(locale)
     wanted = (locale, tag.language if tag else "", _FALLBACK, *texts)
     return next((texts[each] for each in wanted if each in texts), "")
