@@ -15,7 +15,7 @@ from router.cli.running import load_settings_for_cli, running_accounts
 from router.errors import RouterError, StoreRefused, StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.flow.warning import Surroundings
-from router.queries.deliveries import Wanted
+from router.queries.delivery_filter import Wanted
 from router.queries.serving import as_running
 from router.settings import Account, Settings
 from router.sid import is_sid

@@ -19,7 +19,7 @@ from router.cli.terminal import unguarded
 from router.flow.flex_flow import FlexFlow
 from router.message.twiml import TRACEBACK
 from router.printable import age, ago, clean, number, printable, to_json
-from router.queries.deliveries import not_twiml, target_excerpt
+from router.queries.delivery_json import not_twiml, target_excerpt
 from router.store.deliveries import Delivery
 
 __all__ = [

@@ -8,7 +8,8 @@ from typing import Final
 
 from router.errors import StoreUnavailable
 from router.queries.control import CANCELLED
-from router.queries.deliveries import DEAD, Wanted, route_of_today
+from router.queries.delivery_filter import DEAD, Wanted
+from router.queries.route import route_of_today
 from router.routing.resolve import Likelihood
 from router.store import Store
 from router.store.bulk_replays import BulkReplay, Entry

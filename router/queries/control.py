@@ -1,7 +1,7 @@
 """The actions of an operator on a waiting message: send it now, hold it, release it, cancel it.
 
 Each function returns a `Done`, whose sentence is the same in REST, commands and console. `replay` in
-`router.queries.deliveries` sends a finished message again. `by` names the actor in the change log; it is stored and
+`router.queries.replay` sends a finished message again. `by` names the actor in the change log; it is stored and
 shown with the message.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from router.queries.deliveries import DEAD, Wanted
+from router.queries.delivery_filter import DEAD, Wanted
 from router.store import Store
 from router.store.deliveries import Delivery
 

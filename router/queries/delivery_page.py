@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from router.queries.deliveries import Wanted
+from router.queries.delivery_filter import Wanted
 from router.store import Store
 from router.store.deliveries import Delivery
 

@@ -18,7 +18,7 @@ from router.delivery.intake import Arrival, Intake
 from router.errors import NotAMessage
 from router.message.inbound import Message
 from router.message.raw import FORM, Raw
-from router.queries.deliveries import route_of
+from router.queries.route import route_of
 from router.routing.resolve import Likelihood, Route
 from router.store import Store
 from router.twilio_api.account import Inbound, TwilioApi

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Final
 
 from router.errors import StoreUnavailable
-from router.queries.deliveries import Wanted
+from router.queries.delivery_filter import Wanted
 from router.settings import Account
 from router.store import Store
 from router.store.deliveries import Delivery

@@ -11,7 +11,7 @@ def why_not(answer: Mapping[str, Any], flex_flow_sid: str, store: Store) -> list
     """Return why a flow does not take a message, as sentences; the first reason first.
 
     Args:
-        answer: where the message goes: the result of `router.queries.deliveries.explain`.
+        answer: where the message goes: the result of `router.queries.route.explain`.
         flex_flow_sid: the flow.
         store: the store.
     """

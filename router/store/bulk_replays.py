@@ -36,7 +36,7 @@ class BulkReplay:
         rate: the maximum number of messages a second.
         wanted: the filter that chose them, as a URL query.
         total: how many were chosen.
-        results: how many were handled, by result (`router.queries.deliveries.replay`).
+        results: how many were handled, by result (`router.queries.replay.replay`).
         started: in ms since 1970.
         ended: the same; 0 while it runs.
     """

@@ -9,8 +9,12 @@ from flask import Blueprint, Response, json, request
 
 from router.errors import NotAMessage
 from router.queries.control import ACTIONS, DONE_AS, note
-from router.queries.deliveries import NOT_REPLAYED, STATES, Wanted, describe, explain, replay, waiting_for
+from router.queries.delivery_filter import STATES, Wanted
+from router.queries.delivery_json import describe
 from router.queries.delivery_page import read_page_of
+from router.queries.replay import NOT_REPLAYED, replay
+from router.queries.route import explain
+from router.queries.waiting import waiting_for
 from router.routing.resolve import Likelihood
 from router.settings import Account, Settings
 from router.sid import is_sid

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from router.flow.flex_flow import FlexFlow
-from router.queries.deliveries import Wanted
+from router.queries.delivery_filter import Wanted
 from router.queries.watch import NEW_MOST, WATCHED, Watch
 from router.settings import load
 from router.store import Store, connect

@@ -14,7 +14,7 @@ from router.cli.here import Here
 from router.cli.options import since_option
 from router.cli.output import number, watched
 from router.queries.control import Found, find
-from router.queries.deliveries import Wanted
+from router.queries.delivery_filter import Wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,9 @@ from router.diagnosis.twilio_view import spoken
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message
 from router.message.raw import Raw
-from router.queries.deliveries import Wanted, describe, newest, waiting_for
+from router.queries.delivery_filter import Wanted, newest
+from router.queries.delivery_json import describe
+from router.queries.waiting import waiting_for
 from router.store.deliveries import Delivery
 
 _COLUMNS: Final = ("SID", "STATUS", "AGE", "FROM", "TO", "TEXT")

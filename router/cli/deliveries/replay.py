@@ -13,9 +13,11 @@ from router.cli.options import json_option
 from router.cli.output import age, integration_line, print_json, print_table, short, watched, word
 from router.errors import RouterError
 from router.queries.control import REPLAY_DOES_NOT_ANSWER, Found, note
-from router.queries.deliveries import DEAD, NOT_REPLAYED, route_of_today
-from router.queries.deliveries import replay as put_back
+from router.queries.delivery_filter import DEAD
 from router.queries.likelihood import likelihood
+from router.queries.replay import NOT_REPLAYED
+from router.queries.replay import replay as put_back
+from router.queries.route import route_of_today
 from router.store import Store
 from router.store.deliveries import Delivery
 

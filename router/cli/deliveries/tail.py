@@ -13,7 +13,8 @@ from router.cli.here import Here, with_here
 from router.cli.options import json_option
 from router.cli.output import clean, console, print_line, short, word
 from router.cli.stop import Stop
-from router.queries.deliveries import STATES, Wanted, describe
+from router.queries.delivery_filter import STATES, Wanted
+from router.queries.delivery_json import describe
 from router.queries.watch import WATCHED, Watch
 from router.store.deliveries import Delivery
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from router.queries.deliveries import STATES, Wanted
+from router.queries.delivery_filter import STATES, Wanted
 from router.store.deliveries import Delivery
 
 

@@ -12,8 +12,8 @@ from router.cli.options import Moment, Parameter, json_option
 from router.cli.output import print_facts, print_json, short
 from router.cli.send.inbound import CUSTOMERS
 from router.message.address import canonical
-from router.queries.deliveries import explain as explain_route
 from router.queries.likelihood import as_read_by
+from router.queries.route import explain as explain_route
 
 
 @click.command()

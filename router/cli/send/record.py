@@ -14,7 +14,7 @@ from router.errors import RouterError
 from router.message.channel import WEBHOOKS
 from router.message.inbound import Message
 from router.message.raw import Raw
-from router.queries.deliveries import Wanted, newest
+from router.queries.delivery_filter import Wanted, newest
 from router.store.deliveries import Delivery
 
 _MOST: Final = 1_000_000

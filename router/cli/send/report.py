@@ -12,7 +12,7 @@ from router.cli.send.signing import TAMPERS
 from router.diagnosis.twilio_view import ERRORS, Answered
 from router.flow.flex_flow import FlexFlow
 from router.message.channel import webhook_paths
-from router.queries.deliveries import not_twiml
+from router.queries.delivery_json import not_twiml
 from router.store.deliveries import Delivery
 
 _FAILURES: Final = 10

@@ -17,7 +17,7 @@ from router.cli.send.signing import Fields, Method, Signing
 from router.diagnosis.twilio_view import ERRORS, Answered, TwilioView, view_of
 from router.errors import RouterError
 from router.flow.flex_flow import FlexFlow
-from router.queries.deliveries import describe
+from router.queries.delivery_json import describe
 from router.settings import Settings
 from router.store import Store
 from router.store.deliveries import Delivery

@@ -19,8 +19,8 @@ from router.cli.send.web_chat import simulate_web
 from router.errors import RouterError
 from router.message.address import canonical
 from router.message.channel import WEB
-from router.queries.deliveries import explain
 from router.queries.likelihood import likelihood
+from router.queries.route import explain
 from router.sid import is_sid, new_sid
 
 # The number of newest flows that are searched for an address, and the number of addresses that are shown.

@@ -13,7 +13,7 @@ from router.message.inbound import Message
 from router.message.raw import Raw
 from router.printable import number
 from router.queries.checks import Check
-from router.queries.deliveries import attempt_of
+from router.queries.delivery_json import attempt_of
 from router.settings import Account, Settings
 from router.store import Store
 from router.store.deliveries import Delivery

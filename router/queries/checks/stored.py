@@ -15,7 +15,8 @@ from router.language.detector import language_of
 from router.message.twiml import TRACEBACK
 from router.printable import ago, number
 from router.queries.checks import Check, State
-from router.queries.deliveries import attempt_of, not_twiml, shut, target_excerpt
+from router.queries.delivery_json import attempt_of, not_twiml, target_excerpt
+from router.queries.waiting import shut
 from router.settings import Settings
 from router.store import Store
 from router.store.deliveries import Delivery

@@ -9,7 +9,7 @@ from router.errors import NotAMessage
 from router.message.channel import ALL
 from router.message.inbound import Message
 from router.message.raw import Raw
-from router.queries.deliveries import explain
+from router.queries.route import explain
 from router.queries.why_not import why_not
 from router.web.console.desk import Desk, view
 from router.web.console.messages import names_in, read_time

@@ -12,17 +12,11 @@ from router.message.channel import CHANNELS
 from router.message.inbound import Message
 from router.message.raw import Raw
 from router.queries.control import ACTIONS, DONE_AS, note
-from router.queries.deliveries import (
-    NOT_REPLAYED,
-    STATES,
-    Wanted,
-    attempt_of,
-    describe,
-    replay,
-    target_excerpt,
-    waiting_for,
-)
+from router.queries.delivery_filter import STATES, Wanted
+from router.queries.delivery_json import attempt_of, describe, target_excerpt
 from router.queries.delivery_page import Place, read_page_of
+from router.queries.replay import NOT_REPLAYED, replay
+from router.queries.waiting import waiting_for
 from router.sid import is_sid
 from router.store import Store
 from router.store.deliveries import Delivery

@@ -7,7 +7,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from router.queries.checks.refused import reports
-from router.queries.deliveries import shut
+from router.queries.waiting import shut
 from router.settings import Settings, table
 from router.store.changes import KEPT
 from router.web.console.desk import Desk, now_ms, view

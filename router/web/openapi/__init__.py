@@ -12,7 +12,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from router.flow.address_configuration import TYPE
-from router.queries.deliveries import STATES
+from router.queries.delivery_filter import STATES
 from router.settings import Settings
 from router.web.openapi import chat
 from router.web.openapi.kind import FLAG, TEXT, Schema, one_of, ref, sid

@@ -13,7 +13,7 @@ from router.flow.kind import Choice
 from router.flow.parameter import FIELDS, RESPONSES, Field
 from router.queries.contacts import ADDRESS, CLOSED
 from router.queries.control import DONE_AS
-from router.queries.deliveries import STATES
+from router.queries.delivery_filter import STATES
 from router.web.openapi.kind import (
     COUNT,
     DATE,
