@@ -15,6 +15,7 @@ from router.errors import NotAMessage
 from router.message.address import canonical, channel_of
 from router.message.channel import WEB
 from router.message.masking import mask
+from router.message.raw import Raw
 from router.sid import is_sid
 from router.value import value
 
@@ -88,6 +89,11 @@ class Message:
             get("ErrorCode", ""),
             MappingProxyType(params),
         )
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """Read a stored request, see `Raw.pack`. Raises ValueError if it is damaged."""
+        return cls.parse(Raw.unpack(packed).fields())
 
     @property
     def contact_identity(self) -> str:

@@ -7,7 +7,6 @@ from typing import Final
 
 from router.message.address import canonical, channel_of
 from router.message.inbound import Message
-from router.message.raw import Raw
 from router.settings import Account
 from router.store import Store
 from router.store.deliveries import Delivery
@@ -51,7 +50,7 @@ class Wanted:
             return fits
         if not delivery.raw:
             return False
-        message = Message.parse(Raw.unpack(delivery.raw).fields())
+        message = Message.unpack(delivery.raw)
         return (not self.channel or message.channel == self.channel) and all(
             not wanted or self._is(wanted, canonical(address, message.channel))
             for wanted, address in ((self.from_, message.from_), (self.to, message.to))

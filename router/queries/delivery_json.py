@@ -4,14 +4,13 @@ import datetime as dt
 from typing import Any
 
 from router.message.inbound import Message
-from router.message.raw import Raw
 from router.message.twiml import NOT_TWIML, Excerpt
 from router.store.deliveries import Delivery
 
 
 def describe(delivery: Delivery) -> dict[str, Any]:
     """Return a delivery for JSON, without its URL."""
-    message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
+    message = Message.unpack(delivery.raw) if delivery.raw else None
     excerpt = target_excerpt(delivery)
     return {
         "sid": delivery.message_sid,

@@ -12,7 +12,6 @@ from typing import Final
 from router.message.address import channel_of
 from router.message.channel import WEB
 from router.message.inbound import Message
-from router.message.raw import Raw
 from router.routing.contact import identities_of
 from router.store import Store
 from router.store.chat_record import Chat
@@ -85,7 +84,7 @@ def _theirs(person: set[str], lanes: set[str], deliveries: Iterable[Delivery], s
             time.sleep(0)
         if not delivery.raw:
             continue
-        message = Message.parse(Raw.unpack(delivery.raw).fields())
+        message = Message.unpack(delivery.raw)
         named = identities_of(message)
         if not person.isdisjoint(named):
             _add(person, named, delivery.account_sid, store)

@@ -12,7 +12,6 @@ from router.flow.flex_flow import FlexFlow
 from router.flow.warned import Warned
 from router.flow.warning import Surroundings, of_flows, sharing
 from router.message.inbound import Message
-from router.message.raw import Raw
 from router.queries.rehearsed import Rehearsed, rehearse
 from router.routing.resolve import Likelihood, identities
 from router.store import Store
@@ -61,7 +60,7 @@ def _flows(change: Change, deliveries: Sequence[Delivery], store: Store) -> list
     wanted = {ALL, *(flow.contact_identity for flow in (change.before, change.after) if flow)}
     for delivery in deliveries:
         if delivery.raw:
-            wanted.update(identities(Message.parse(Raw.unpack(delivery.raw).fields())))
+            wanted.update(identities(Message.unpack(delivery.raw)))
     names, found = sorted(wanted), dict[str, FlexFlow]()
     for start in range(0, len(names), _TOGETHER):
         for entry in store.flows.entries(change.flow.account_sid, names[start : start + _TOGETHER]):

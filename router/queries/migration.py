@@ -11,7 +11,6 @@ from router.flow.flex_flow import FlexFlow
 from router.flow.succession import STANDBY, has_succeeded
 from router.match.values import bucket
 from router.message.inbound import Message, conversation_id
-from router.message.raw import Raw
 from router.routing.contact import contact_id, identities_of
 from router.store import Store
 from router.store.flow_write import FlowWrite
@@ -231,7 +230,7 @@ def shadow(old: FlexFlow, store: Store, *, since: int, most: int = SHADOW_MOST) 
         if delivery.flow_sid != old.sid or not delivery.raw:
             continue
         messages += 1
-        message = Message.parse(Raw.unpack(delivery.raw).fields())
+        message = Message.unpack(delivery.raw)
         lane = conversation_id(message.account_sid, message.channel, message.to, message.from_)
         if lane not in places:
             places[lane] = bucket(message)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from router.flow.flex_flow import FlexFlow
 from router.message.address import canonical, channel_of
 from router.message.inbound import Message
-from router.message.raw import Raw
 from router.routing.rehearsal import Rehearsal
 from router.routing.resolve import Likelihood, Route
 from router.store.deliveries import Delivery
@@ -58,7 +57,7 @@ def rehearse(  # noqa: PLR0913 - two sets of flows, the messages, and the circum
         if not delivery.raw:
             bodiless += 1
             continue
-        message = Message.parse(Raw.unpack(delivery.raw).fields())
+        message = Message.unpack(delivery.raw)
         if to and canonical(to, channel_of(to)) != message.contact_identity:
             continue
         taken += 1

@@ -7,7 +7,6 @@ from typing import Any
 from router.delivery.yielder import Yielder
 from router.message.address import canonical
 from router.message.inbound import Message, conversation_id
-from router.message.raw import Raw
 from router.queries.flow_warnings import unread
 from router.routing.contact import NOTHING_KNOWN, contact_id, identities_of
 from router.routing.resolve import Circumstance, Likelihood, Route, identities, preview
@@ -41,7 +40,7 @@ def route_of(
 
 def route_of_today(delivery: Delivery, store: Store, likelihood: Likelihood) -> Route:
     """Return the route of a message by the current flows; its body must still be stored."""
-    message = Message.parse(Raw.unpack(delivery.raw).fields())
+    message = Message.unpack(delivery.raw)
     return route_of(message, store, likelihood, lang=delivery.lang)[0]
 
 

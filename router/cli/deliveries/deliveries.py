@@ -31,7 +31,6 @@ from router.cli.output import (
 from router.diagnosis.twilio_view import spoken
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message
-from router.message.raw import Raw
 from router.queries.delivery_filter import Wanted, newest
 from router.queries.delivery_json import describe
 from router.queries.waiting import waiting_for
@@ -126,7 +125,7 @@ def show(here: Here, *, sid: str, as_json: bool) -> None:
 
 def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, waits: Sequence[str], now: float) -> Facts:
     shown = describe(delivery)
-    message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
+    message = Message.unpack(delivery.raw) if delivery.raw else None
     status = _status(delivery)
     if delivery.error:
         status.append(f": {clean(delivery.error)}")

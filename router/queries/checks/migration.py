@@ -8,7 +8,6 @@ from typing import Final
 
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message
-from router.message.raw import Raw
 from router.printable import number
 from router.queries.checks import Check, resources
 from router.queries.checks.outside import public_bases
@@ -112,7 +111,7 @@ def _opt_outs(old: FlexFlow, store: Store) -> Check:
     since, with_opt_out = int((time.time() - _SECONDS) * 1000), 0
     for delivery in islice(store.deliveries.newest(old.account_sid, after=since), _MESSAGES):
         if delivery.flow_sid == old.sid and delivery.raw:
-            with_opt_out += bool(Message.parse(Raw.unpack(delivery.raw).fields()).opt_out_type)
+            with_opt_out += bool(Message.unpack(delivery.raw).opt_out_type)
     if with_opt_out:
         return Check("opt-outs", "good", f"Twilio handles them: {with_opt_out} recent messages have an OptOutType")
     return Check(

@@ -16,7 +16,6 @@ from router.diagnosis.signature import diagnose
 from router.message.address import canonical, channel_of
 from router.message.inbound import Message
 from router.message.masking import mask
-from router.message.raw import Raw
 from router.printable import ago, clean
 from router.queries.checks import Check
 from router.settings import Settings
@@ -119,7 +118,7 @@ def _accepted(store: Store, account_sid: str, *, after: int) -> Mapping[str, int
     """
     newest: dict[str, int] = {}
     for delivery in islice(store.deliveries.newest(account_sid, after=after + 1), _ACCEPTED):
-        message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw and not delivery.recovered else None
+        message = Message.unpack(delivery.raw) if delivery.raw and not delivery.recovered else None
         if message and not message.error_code:
             newest.setdefault("", delivery.accepted_at)
             newest.setdefault(message.contact_identity, delivery.accepted_at)

@@ -10,7 +10,6 @@ from typing import Final
 
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message
-from router.message.raw import Raw
 from router.printable import number
 from router.queries.checks import Check
 from router.queries.delivery_json import attempt_of
@@ -151,7 +150,7 @@ def _auto_creation(flow: FlexFlow, api: Resources) -> Iterator[Check]:
 
 def _compared(flow: FlexFlow, delivery: Delivery, sid: str, api: Resources) -> Iterator[Check]:
     """Check that a delivered message is in its Conversation exactly once."""
-    message = Message.parse(Raw.unpack(delivery.raw).fields())
+    message = Message.unpack(delivery.raw)
     try:
         found = api.messages(flow.chat_service_sid, sid)
         webhooks = api.webhooks(flow.chat_service_sid, sid)
@@ -187,7 +186,7 @@ def _handed_over(flow: FlexFlow, store: Store) -> Iterator[tuple[Delivery, str]]
         if delivery.flow_sid != flow.sid or delivery.state != "delivered" or not (delivery.raw and delivery.history):
             continue
         sid = _CONVERSATION.search(attempt_of(delivery.history[-1])["reason"] or "")
-        if sid and len(Message.parse(Raw.unpack(delivery.raw).fields()).body) >= _LONG_ENOUGH:
+        if sid and len(Message.unpack(delivery.raw).body) >= _LONG_ENOUGH:
             found += 1
             yield delivery, sid[0]
 

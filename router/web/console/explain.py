@@ -8,7 +8,6 @@ from flask import Blueprint, Response, request
 from router.errors import NotAMessage
 from router.message.channel import ALL
 from router.message.inbound import Message
-from router.message.raw import Raw
 from router.queries.route import explain
 from router.queries.why_not import why_not
 from router.web.console.desk import Desk, view
@@ -89,7 +88,7 @@ def _of_message(desk: Desk, sid: str) -> dict[str, str]:
     delivery = desk.store.deliveries.get(view().sid, sid[:40])
     if delivery is None or not delivery.raw:
         return {}
-    message = Message.parse(Raw.unpack(delivery.raw).fields())
+    message = Message.unpack(delivery.raw)
     return {
         "to": message.to,
         "from": message.from_ if view().reveals else "",

@@ -79,7 +79,7 @@ def register(console: Blueprint, desk: Desk) -> None:
     @console.get("/<account_sid>/messages/<sid>")
     def message(sid: str) -> Response:
         delivery = _find(store, sid)
-        parsed = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
+        parsed = Message.unpack(delivery.raw) if delivery.raw else None
         waits = waiting_for(delivery, store)
         return page(
             "message.html",
@@ -182,7 +182,7 @@ def _find(store: Store, sid: str) -> Delivery:
 
 def row(delivery: Delivery) -> dict[str, Any]:
     """Return the values of a message that lists show."""
-    message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
+    message = Message.unpack(delivery.raw) if delivery.raw else None
     return {
         "sid": delivery.message_sid,
         "state": HELD if delivery.held else delivery.state,
