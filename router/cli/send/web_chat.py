@@ -5,12 +5,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from router.cli.here import Here
 from router.cli.http import NoAnswer, exchange
 from router.cli.output import Facts, print_facts, print_json
 from router.cli.running import base_url
+from router.cli.send.content import Content
 from router.errors import RouterError
 from router.flow.flex_flow import FlexFlow, address_sid
 from router.message.address import canonical
@@ -74,25 +75,17 @@ class VisitorCalls:
         return answer
 
 
-def simulate_web(  # noqa: PLR0913 - one for each option
-    here: Here,
-    *,
-    body: str,
-    from_: str,
-    to: str,
-    params: Sequence[tuple[str, str]],
-    url: str,
-    count: int,
-    wait: float,
-    as_json: bool,
-) -> None:
+def simulate_web(  # noqa: PLR0913 - what is sent, where to, how often, and how it is shown
+    here: Here, content: Content, *, url: str, count: int, wait: float, as_json: bool
+) -> NoReturn:
     """Start a chat as a visitor, send messages, and show the answers; exit with status 1 after a failure."""
     calls = VisitorCalls((url or base_url(here.settings)).rstrip("/"))
-    address = to if is_sid(to, "IG") else address_sid(_flow(here, to))
+    body = "Hello" if content.body is None else content.body
+    address = content.to if is_sid(content.to, "IG") else address_sid(_flow(here, content.to))
     described = calls.good("GET", f"address?address={address}")
-    values = dict(params)
+    values = dict(content.params)
     language = values.pop("language", None)
-    form = _samples(described["form"], from_) | values
+    form = _samples(described["form"], content.from_) | values
     began = calls.good("POST", "sessions", {"address": address, "form": form, "language": language})
     calls.token = began["token"]
     exchanges = [_send(here, calls, f"{body} {n + 1}" if count > 1 else body, wait) for n in range(count)]
