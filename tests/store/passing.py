@@ -1,4 +1,4 @@
-"""Lets time pass in the store: its clock stays, and all of its times become older."""
+"""Simulates that time passes in the store: TIME stays, and all stored times and expiries move into the past."""
 
 from typing import Final
 
@@ -30,5 +30,5 @@ end
 
 
 def pass_time(client: Client, seconds: float) -> None:
-    """Let it be later: what expires until then is gone, and everything else is as much older."""
+    """Delete the keys that expire within so many seconds, and make all other stored times that much older."""
     client.call("EVAL", _PASS, 0, int(seconds * 1000))

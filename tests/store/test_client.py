@@ -8,7 +8,7 @@ from router.store.client import Client
 from tests.valkey import ValkeyServer
 
 
-def test_connections_that_cannot_be_used_do_not_add_up(valkey: ValkeyServer) -> None:
+def test_refused_connections_do_not_add_up(valkey: ValkeyServer) -> None:
     """A store that refuses new connections for long, as while it loads, is used again once it accepts them."""
     client = Client(valkey.url)
     valkey.command("ACL SETUSER default -script")

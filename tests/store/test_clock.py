@@ -1,4 +1,4 @@
-"""Setting the store's clock affects no message that waits, is sent, or grows old; an outage counts."""
+"""Setting the store's clock changes no wait, lease or age by more than seconds; the time of an outage counts."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ LEASE_SECONDS = 30.0
 DAY = 86_400.0
 
 
-class Desk:
+class Driver:
     """A process and its store, whose clock the test sets."""
 
     def __init__(self, url: str) -> None:
@@ -58,7 +58,7 @@ class Desk:
         clock.pass_time(self.client.call, "07", seconds)
 
     def outage(self, seconds: float) -> None:
-        """Let time pass in which the store is away, or no router runs; the process lives through it."""
+        """Let time pass in which the store is unreachable; the process keeps running."""
         self.lanes._silence._answered = {tag: at - seconds for tag, at in self.lanes._silence._answered.items()}
         self.step(seconds)
 
@@ -69,9 +69,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(valkey: ValkeyServer) -> Iterator[Desk]:
+def driver(valkey: ValkeyServer) -> Iterator[Driver]:
     """An empty store that has answered the process."""
-    made = Desk(valkey.url)
+    made = Driver(valkey.url)
     made.claim()
     yield made
     made.client.close()
@@ -81,118 +81,118 @@ STEPS = [-600.0, 600.0, -DAY, DAY, 40 * DAY, -3.0, 3.0]
 
 
 @pytest.mark.parametrize("seconds", STEPS)
-def test_what_is_due_comes_due(desk: Desk, seconds: float) -> None:
+def test_a_retry_is_due_on_time_although_the_clock_is_set(driver: Driver, seconds: float) -> None:
     """A retry is claimed when it is due and not before, although the store's clock is set meanwhile."""
-    desk.accept()
-    (lease,) = desk.claim()
-    desk.lanes.settle(lease, Settlement("retry", delay=3.5), next_token="")
-    desk.step(seconds)
-    assert desk.claim() == []
-    desk.pass_time(3.0)
-    wait_until(desk.claim, what="the retry is due", within=2)
+    driver.accept()
+    (lease,) = driver.claim()
+    driver.lanes.settle(lease, Settlement("retry", delay=3.5), next_token="")
+    driver.step(seconds)
+    assert driver.claim() == []
+    driver.pass_time(3.0)
+    wait_until(driver.claim, what="the retry is due", within=2)
 
 
 @pytest.mark.parametrize("seconds", STEPS)
-def test_no_message_becomes_older_or_younger(desk: Desk, seconds: float) -> None:
+def test_a_clock_step_does_not_change_a_messages_age(driver: Driver, seconds: float) -> None:
     """A message that waited ten seconds is ten seconds old: a step neither ends its ValidityPeriod nor extends it."""
-    desk.accept()
-    desk.pass_time(10)
-    desk.step(seconds)
-    (lease,) = desk.claim()
+    driver.accept()
+    driver.pass_time(10)
+    driver.step(seconds)
+    (lease,) = driver.claim()
     assert 9.9 < lease.age < 14
 
 
 @pytest.mark.parametrize("seconds", STEPS)
-def test_a_lease_lasts_as_long_as_its_holder_sends(desk: Desk, seconds: float) -> None:
+def test_a_lease_lasts_as_long_as_its_holder_sends(driver: Driver, seconds: float) -> None:
     """A lease, granted before or after the step, is not freed within 28 s, and is freed after 31 s."""
-    desk.accept(lease=True)
-    desk.step(seconds)
-    desk.accept(lease=True)
-    desk.pass_time(LEASE_SECONDS - 2.5)
-    assert desk.claim() == []
-    desk.pass_time(3)
-    assert len(desk.claim()) == 2
+    driver.accept(lease=True)
+    driver.step(seconds)
+    driver.accept(lease=True)
+    driver.pass_time(LEASE_SECONDS - 2.5)
+    assert driver.claim() == []
+    driver.pass_time(3)
+    assert len(driver.claim()) == 2
 
 
-def test_three_steps_within_a_lease_do_not_free_it(desk: Desk) -> None:
+def test_three_steps_within_a_lease_do_not_free_it(driver: Driver) -> None:
     """Three clock steps do not free a lease within the 22 s for which its holder may send."""
-    desk.accept(lease=True)
+    driver.accept(lease=True)
     for _ in range(3):
-        desk.step(DAY)
-        assert desk.claim() == []
-        desk.pass_time(22 / 3)
-    assert desk.claim() == []
+        driver.step(DAY)
+        assert driver.claim() == []
+        driver.pass_time(22 / 3)
+    assert driver.claim() == []
 
 
-def test_messages_are_indexed_in_their_order(desk: Desk) -> None:
+def test_messages_are_indexed_in_their_order(driver: Driver) -> None:
     """A message that is accepted after the clock was set back is listed after the earlier ones."""
-    sids = [desk.accept()]
+    sids = [driver.accept()]
     for seconds in (-600.0, 1200.0, -600.0):
-        desk.step(seconds)
-        sids.append(desk.accept())
-    assert [id_.decode()[35:] for id_ in desk.client.call("ZRANGE", KEYS.log, 0, -1)] == sids
+        driver.step(seconds)
+        sids.append(driver.accept())
+    assert [id_.decode()[35:] for id_ in driver.client.call("ZRANGE", KEYS.log, 0, -1)] == sids
 
 
-def test_an_outage_counts(desk: Desk) -> None:
-    """After an outage, retries that came due are due at once and ages include it; leases do not end by it."""
-    desk.accept()
-    (lease,) = desk.claim()
-    desk.lanes.settle(lease, Settlement("retry", delay=300.0), next_token="")
-    desk.accept(lease=True)
-    desk.outage(3600)
-    (again,) = desk.claim()
+def test_an_outage_counts(driver: Driver) -> None:
+    """The time of an outage counts for the delays of retries and for ages, but not for leases."""
+    driver.accept()
+    (lease,) = driver.claim()
+    driver.lanes.settle(lease, Settlement("retry", delay=300.0), next_token="")
+    driver.accept(lease=True)
+    driver.outage(3600)
+    (again,) = driver.claim()
     assert again.message_sid == lease.message_sid
     assert 3600 <= again.age < 3605
-    assert abs(desk.behind()) < 1, "the clocks agree"
-    desk.pass_time(LEASE_SECONDS)
-    assert len(desk.claim()) == 2
+    assert abs(driver.behind()) < 1, "the clocks agree"
+    driver.pass_time(LEASE_SECONDS)
+    assert len(driver.claim()) == 2
 
 
-def test_a_step_in_an_outage_is_distinguished_from_it(desk: Desk) -> None:
-    """Of an outage of an hour with a clock step of a day, the hour counts, and a tenth more towards the new clock."""
-    desk.accept()
-    desk.outage(3600)
-    desk.step(DAY)
-    (lease,) = desk.claim()
+def test_a_step_in_an_outage_is_distinguished_from_it(driver: Driver) -> None:
+    """After an outage of an hour in which the clock was set forward by a day, ages are an hour and a tenth at most."""
+    driver.accept()
+    driver.outage(3600)
+    driver.step(DAY)
+    (lease,) = driver.claim()
     assert 3600 <= lease.age < 1.1 * 3600 + 5
 
 
-def test_a_new_process_believes_the_store(desk: Desk) -> None:
-    """After an outage of all routers the store's clock counts; but the due clock never goes back."""
-    desk.accept()
-    desk.step(3600)
-    desk.lanes = desk.process()
-    (lease,) = desk.claim()
+def test_a_new_process_trusts_the_stores_clock(driver: Driver) -> None:
+    """A process that starts after an outage of all routers takes the store's clock; the due clock never goes back."""
+    driver.accept()
+    driver.step(3600)
+    driver.lanes = driver.process()
+    (lease,) = driver.claim()
     assert 3600 <= lease.age < 3605
-    desk.lanes.settle(lease, Settlement("release"), next_token="")
-    desk.step(-DAY)
-    desk.lanes = desk.process()
-    (lease,) = desk.claim()
+    driver.lanes.settle(lease, Settlement("release"), next_token="")
+    driver.step(-DAY)
+    driver.lanes = driver.process()
+    (lease,) = driver.claim()
     assert 3600 <= lease.age < 3605
 
 
 @pytest.mark.parametrize("seconds", [60.0, -60.0])
-def test_the_clocks_come_to_agree_again(desk: Desk, seconds: float) -> None:
-    """After a step the due clock goes a tenth faster or slower than time, until it is the store's."""
-    desk.accept()
-    desk.step(seconds)
-    desk.claim()
-    apart = desk.behind()
+def test_the_clocks_come_to_agree_again(driver: Driver, seconds: float) -> None:
+    """After a step the due clock runs a tenth faster or slower than time, until it agrees with the store's clock."""
+    driver.accept()
+    driver.step(seconds)
+    driver.claim()
+    apart = driver.behind()
     assert abs(apart - seconds) < 3
     for _ in range(3):
-        desk.outage(100)
-        desk.claim()
-        assert abs(abs(apart) - abs(desk.behind()) - 10) < 1
-        apart = desk.behind()
-    desk.outage(1000)
-    desk.claim()
-    assert abs(desk.behind()) < 0.01
+        driver.outage(100)
+        driver.claim()
+        assert abs(abs(apart) - abs(driver.behind()) - 10) < 1
+        apart = driver.behind()
+    driver.outage(1000)
+    driver.claim()
+    assert abs(driver.behind()) < 0.01
 
 
-def test_looking_does_not_write(desk: Desk) -> None:
+def test_a_recently_written_clock_is_only_read(driver: Driver) -> None:
     """A clock that was written less than a second ago is only read, not written."""
-    before = clock.read(desk.client.call, "07")
+    before = clock.read(driver.client.call, "07")
     for _ in range(10):
-        desk.accept(lease=True)
-    assert clock.read(desk.client.call, "07") == before
-    assert 0 < desk.client.call("PTTL", KEYS.clock) <= 30 * DAY * 1000
+        driver.accept(lease=True)
+    assert clock.read(driver.client.call, "07") == before
+    assert 0 < driver.client.call("PTTL", KEYS.clock) <= 30 * DAY * 1000

@@ -1,4 +1,4 @@
-"""The store over a Cluster of real nodes: each command finds its node, also while nodes and slots change."""
+"""The store on a Cluster of real nodes: each command is sent to its node, also while nodes and slots change."""
 
 import contextlib
 import time
@@ -43,7 +43,7 @@ def cluster(_cluster: Cluster) -> Cluster:
 
 @pytest.fixture
 def store(cluster: Cluster) -> Iterator[Store]:
-    """What a process has that serves one account on each node."""
+    """The store, as a process that serves one account on each node connects to it."""
     made = connect(settings(ROUTER_REDIS_URL=cluster.url))
     yield made
     made.close()
@@ -63,7 +63,7 @@ def _claimed(store: Store, account: str) -> list[str]:
 
 
 def test_each_account_is_on_its_node(cluster: Cluster, store: Store) -> None:
-    """Messages of three accounts are on three nodes, are found due in one look, and delivered in order."""
+    """Messages of three accounts are on three nodes, are found due in one call, and are delivered in order."""
     sids = {account: [_accept(store, account, number) for number in range(3)] for account in (ONE, TWO, THREE)}
     assert [cluster.owner(account) for account in (ONE, TWO, THREE)] == cluster.nodes[:3]
     assert sorted(store.lanes.due(BUCKETS)) == sorted(account[-2:] for account in (ONE, TWO, THREE))
@@ -78,7 +78,7 @@ def test_each_account_is_on_its_node(cluster: Cluster, store: Store) -> None:
     assert store.lanes.waiting(BUCKETS) == []
 
 
-def test_what_walks_all_buckets_asks_all_nodes(store: Store) -> None:
+def test_work_over_all_buckets_asks_all_nodes(store: Store) -> None:
     """Heartbeats, upkeep, languages, refused requests and the list of processes work over many nodes."""
     assert store.outages.beat([ONE, TWO, THREE], master="here", silence=12) == {}
     assert set(store.upkeep.round()) == {""}
@@ -106,8 +106,8 @@ def test_one_host_is_enough(cluster: Cluster) -> None:
     client.close()
 
 
-def test_nodes_are_spoken_to_over_tls_by_the_names_that_they_announce(spare_valkey: Spare) -> None:
-    """User, password and certificate count for the host that is asked, and for the nodes that it names."""
+def test_nodes_are_reached_over_tls_by_the_names_that_they_announce(spare_valkey: Spare) -> None:
+    """User, password and certificates of the URL are used for its host, and for the nodes that this host names."""
     port = free_port()
     bus = port + 1  # which is free, too
     node = spare_valkey(port=str(port), cluster_port=str(bus), bind="127.0.0.1", cluster_enabled="yes")
@@ -155,12 +155,12 @@ def test_nodes_that_have_left_are_forgotten(cluster: Cluster) -> None:
     client = ClusterClient(cluster.url)
     client.nodes()
     for port in (1, 2, 3):
-        client._client(("127.0.0.1", port))  # as MOVED may name it
+        client._client(("127.0.0.1", port))  # as a MOVED reply may name it
     assert set(client._clients) == {("127.0.0.1", port) for port in (3, *(node.port for node in cluster.nodes[:3]))}
     client.close()
 
 
-def test_commands_that_travel_together_go_each_to_its_node(cluster: Cluster) -> None:
+def test_a_batch_of_commands_is_split_among_the_nodes(cluster: Cluster) -> None:
     """Commands of one batch go to their nodes; one node's failure affects only its own, and `calls` raises it."""
     client = ClusterClient(cluster.url)
     keys = [AccountKeys(account).leases for account in (ONE, TWO, THREE)]
@@ -172,7 +172,7 @@ def test_commands_that_travel_together_go_each_to_its_node(cluster: Cluster) -> 
     client.close()
 
 
-def test_a_script_has_the_keys_of_one_slot(cluster: Cluster) -> None:
+def test_all_keys_of_a_script_are_in_one_slot(cluster: Cluster) -> None:
     """All keys of a script, its guard included, have one hash tag; a Cluster refuses others."""
     keys = AccountKeys(ONE)
     words = script("accept", [keys.messages + "x", keys.lanes + "y"], [])
@@ -184,8 +184,8 @@ def test_a_script_has_the_keys_of_one_slot(cluster: Cluster) -> None:
     assert all(b"table.remove(KEYS)" in each.source for each in SCRIPTS.values())
 
 
-def test_a_slot_moves_and_no_script_runs_half(cluster: Cluster, store: Store) -> None:
-    """While some keys of an account are there already, its scripts wait or are refused; afterwards all is there."""
+def test_no_script_runs_on_half_of_its_keys_while_a_slot_moves(cluster: Cluster, store: Store) -> None:
+    """While the keys of an account are on two nodes, its scripts wait or are refused; then all messages are there."""
     sids = [_accept(store, ONE, number, lane=number) for number in range(8)]
     source, target = cluster.owner(ONE), cluster.nodes[1]
     impatient = connect(settings(ROUTER_REDIS_URL=cluster.url))

@@ -1,4 +1,4 @@
-"""Erasing a contact: nothing of the person is left in the store, and all that is not theirs is as it was."""
+"""Erasing a contact: nothing of the person is left in the store, and the data of other people does not change."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,14 +33,14 @@ STATES: Final = ("delivered", "undelivered", "unrouted", "redirected")
 
 
 @dataclass
-class Desk:
-    """A store, and messages that arrive and are settled; `sids` in the order in which they came."""
+class Driver:
+    """Receives, settles and erases messages in a store; `sids` are in the order of arrival."""
 
     store: Store
     sids: list[str] = field(default_factory=list)
 
     def receive(self, theirs: str = PHONE, *, state: str = "queued", learns: bool = False, **more: str) -> str:
-        """Let a message arrive, and bring it into a state; `learns`: to an address that several flows share."""
+        """Let a message arrive and end in a state; `learns`: several flows share its address, which makes a contact."""
         sid = f"SM{len(self.sids):032x}"
         self.sids.append(sid)
         fields = {"AccountSid": ACCOUNT, "MessageSid": sid, "From": theirs, "To": OURS, "Body": TEXT} | more
@@ -114,10 +114,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(valkey: ValkeyServer) -> Iterator[Desk]:
+def driver(valkey: ValkeyServer) -> Iterator[Driver]:
     """An empty store."""
     store = connect(sending.settings(ROUTER_REDIS_URL=valkey.url))
-    yield Desk(store)
+    yield Driver(store)
     store.close()
 
 
@@ -131,96 +131,96 @@ def traces(identities: Sequence[str]) -> list[bytes]:
 # -- what is erased ---------------------------------------------------------------------------------------------------
 
 
-def test_what_the_conversation_has_at_twilio_is_forgotten(desk: Desk) -> None:
-    """What the store knows of a person's task or Conversation is erased; that of others stays."""
+def test_a_conversations_bindings_to_twilio_are_erased(driver: Driver) -> None:
+    """The stored SIDs of a person's task or Conversation at Twilio are erased; those of other people stay."""
     for theirs in (PHONE, OTHER):
-        desk.receive(theirs, state="delivered")
-        desk.store.bindings.put(ACCOUNT, conversation_id(ACCOUNT, "whatsapp", OURS, theirs), {"task": "WT1"})
-    erase(PHONE, ACCOUNT, desk.store)
-    assert desk.store.bindings.get(ACCOUNT, conversation_id(ACCOUNT, "whatsapp", OURS, PHONE)) == {}
-    assert desk.store.bindings.get(ACCOUNT, conversation_id(ACCOUNT, "whatsapp", OURS, OTHER)) == {"task": "WT1"}
+        driver.receive(theirs, state="delivered")
+        driver.store.bindings.put(ACCOUNT, conversation_id(ACCOUNT, "whatsapp", OURS, theirs), {"task": "WT1"})
+    erase(PHONE, ACCOUNT, driver.store)
+    assert driver.store.bindings.get(ACCOUNT, conversation_id(ACCOUNT, "whatsapp", OURS, PHONE)) == {}
+    assert driver.store.bindings.get(ACCOUNT, conversation_id(ACCOUNT, "whatsapp", OURS, OTHER)) == {"task": "WT1"}
 
 
-def test_nothing_of_the_person_is_left(desk: Desk) -> None:
+def test_nothing_of_the_person_is_left(driver: Driver) -> None:
     """For each kind of message, no key and no value has the text, an address of the person, or a digest of one."""
     for theirs in (PHONE, USER_ID):
         for state in STATES:
-            desk.receive(theirs, state=state, learns=True, ExternalUserId=USER_ID)
-    assert desk.store.contacts.change(ACCOUNT, PHONE, version="1", preference="es", aliases=["messenger:600111222"])
-    desk.refuse()
-    before = desk.everything()
+            driver.receive(theirs, state=state, learns=True, ExternalUserId=USER_ID)
+    assert driver.store.contacts.change(ACCOUNT, PHONE, version="1", preference="es", aliases=["messenger:600111222"])
+    driver.refuse()
+    before = driver.everything()
     assert all(trace in before for trace in traces((PHONE, USER_ID)))
-    erased = desk.erase()
+    erased = driver.erase()
     assert (erased.contact, erased.messages, erased.waiting) == (True, 8, 0)
     assert erased.identities == {PHONE, USER_ID, "messenger:600111222"}
-    after = desk.everything()
+    after = driver.everything()
     assert [trace for trace in traces((PHONE, USER_ID)) if trace in after] == []
-    assert desk.store.refusals.newest() == []
+    assert driver.store.refusals.newest() == []
 
 
-def test_an_erased_message_is_still_a_duplicate_and_still_expires(desk: Desk) -> None:
+def test_an_erased_message_is_still_a_duplicate_and_still_expires(driver: Driver) -> None:
     """A repeated webhook of an erased message is not delivered again, and its record expires as before."""
     for state in STATES:
-        sid = desk.receive(state=state)
-        expires = desk.call("PTTL", f"{KEYS.messages}{ACCOUNT}:{sid}")
-        desk.erase()
-        again = desk.store.lanes.accept(
+        sid = driver.receive(state=state)
+        expires = driver.call("PTTL", f"{KEYS.messages}{ACCOUNT}:{sid}")
+        driver.erase()
+        again = driver.store.lanes.accept(
             token=new_token(), account_sid=ACCOUNT, message_sid=sid, lane="a" * 24, disposition="queue", lease=True,
             versions=(), facts={"raw": b"x"},
         )  # fmt: skip
         assert (again.kind, again.state, again.flow_sid, again.answer) == ("duplicate", state, FLOW, b"")
-        assert expires - 10_000 < desk.call("PTTL", f"{KEYS.messages}{ACCOUNT}:{sid}") <= expires
-    assert TEXT.encode() not in desk.everything()
+        assert expires - 10_000 < driver.call("PTTL", f"{KEYS.messages}{ACCOUNT}:{sid}") <= expires
+    assert TEXT.encode() not in driver.everything()
 
 
-def test_an_erased_message_is_not_offered_for_a_replay(desk: Desk) -> None:
+def test_an_erased_message_is_not_offered_for_a_replay(driver: Driver) -> None:
     """An erased message is no dead letter any more, so no replay selects it."""
     for state in ("undelivered", "unrouted"):
-        desk.receive(state=state)
-    kept = desk.receive(OTHER, state="unrouted")
-    desk.erase()
-    counts = desk.store.deliveries.counts(ACCOUNT)
+        driver.receive(state=state)
+    kept = driver.receive(OTHER, state="unrouted")
+    driver.erase()
+    counts = driver.store.deliveries.counts(ACCOUNT)
     assert (counts.kept, counts.undelivered, counts.unrouted) == (3, 0, 1)
-    assert [each.message_sid for each in desk.store.deliveries.oldest(ACCOUNT)] == [kept]
+    assert [each.message_sid for each in driver.store.deliveries.oldest(ACCOUNT)] == [kept]
 
 
-def test_others_keep_what_is_theirs(desk: Desk) -> None:
+def test_other_people_and_accounts_do_not_change(driver: Driver) -> None:
     """Messages and contacts of other people, and of the same person in another account, do not change."""
-    others = [desk.receive(OTHER, state=state, learns=True) for state in STATES]
-    desk.store.contacts.change("AC" + "1a" * 16, PHONE, version="1", language="es")
-    before = [desk.record(sid) for sid in others]
-    contact = desk.store.contacts.get(ACCOUNT, OTHER)
-    desk.receive(state="delivered", learns=True)
-    desk.erase()
-    assert [desk.record(sid) for sid in others] == before
+    others = [driver.receive(OTHER, state=state, learns=True) for state in STATES]
+    driver.store.contacts.change("AC" + "1a" * 16, PHONE, version="1", language="es")
+    before = [driver.record(sid) for sid in others]
+    contact = driver.store.contacts.get(ACCOUNT, OTHER)
+    driver.receive(state="delivered", learns=True)
+    driver.erase()
+    assert [driver.record(sid) for sid in others] == before
     assert contact is not None
-    assert desk.store.contacts.get(ACCOUNT, OTHER) == contact
-    assert desk.store.contacts.get("AC" + "1a" * 16, PHONE) is not None
+    assert driver.store.contacts.get(ACCOUNT, OTHER) == contact
+    assert driver.store.contacts.get("AC" + "1a" * 16, PHONE) is not None
 
 
-def test_an_unknown_contact_is_not_found(desk: Desk) -> None:
-    """Without contact and messages nothing is erased, nor the second time."""
-    assert not desk.erase().found
-    desk.receive(state="delivered")
-    assert desk.erase().found
-    assert not desk.erase().found
+def test_an_unknown_contact_is_not_found(driver: Driver) -> None:
+    """An erasure finds nothing where there are neither contact nor messages, nor when it is repeated."""
+    assert not driver.erase().found
+    driver.receive(state="delivered")
+    assert driver.erase().found
+    assert not driver.erase().found
 
 
-def test_what_messages_name_as_the_same_person_is_erased_too(desk: Desk) -> None:
+def test_addresses_that_messages_link_are_erased_too(driver: Driver) -> None:
     """Without a contact, the addresses follow from the messages: number, user id, and another number, in any order."""
-    desk.receive(OTHER, state="delivered")
-    desk.receive(USER_ID, state="delivered", WaId="34600999888")
-    desk.receive(PHONE, state="delivered", ExternalUserId=USER_ID)
-    desk.receive(OTHER, state="unrouted")
-    erased = desk.erase()
+    driver.receive(OTHER, state="delivered")
+    driver.receive(USER_ID, state="delivered", WaId="34600999888")
+    driver.receive(PHONE, state="delivered", ExternalUserId=USER_ID)
+    driver.receive(OTHER, state="unrouted")
+    erased = driver.erase()
     assert (erased.messages, set(erased.identities)) == (4, {PHONE, USER_ID, OTHER})
-    assert TEXT.encode() not in desk.everything()
+    assert TEXT.encode() not in driver.everything()
 
 
-def test_many_messages_are_erased_page_by_page(desk: Desk) -> None:
+def test_many_messages_are_erased_page_by_page(driver: Driver) -> None:
     """More messages than a page holds, among as many of another contact; the watcher sees each of them."""
     for number in range(PAGE + 20):
-        desk.receive(OTHER if number % 3 else PHONE, state="unrouted")
+        driver.receive(OTHER if number % 3 else PHONE, state="unrouted")
     seen = []
 
     def watch(deliveries: Any) -> Iterator[Any]:
@@ -228,61 +228,61 @@ def test_many_messages_are_erased_page_by_page(desk: Desk) -> None:
             seen.append(each.message_sid)
             yield each
 
-    assert erase(PHONE, ACCOUNT, desk.store, watch=watch).messages == 40
-    assert sorted(seen) == sorted(desk.sids)
+    assert erase(PHONE, ACCOUNT, driver.store, watch=watch).messages == 40
+    assert sorted(seen) == sorted(driver.sids)
 
 
-# -- what is still on its way -----------------------------------------------------------------------------------------
+# -- messages that are not done --------------------------------------------------------------------------------------
 
 
-def test_a_message_that_is_not_done_stays_with_the_contact(desk: Desk) -> None:
+def test_a_message_that_is_not_done_stays_with_the_contact(driver: Driver) -> None:
     """A waiting message is not erased and keeps its contact, so that a later erasure knows all addresses."""
-    desk.receive(PHONE, state="delivered", learns=True, ExternalUserId=USER_ID)
-    queued = desk.receive(USER_ID)
-    erased = desk.erase()
+    driver.receive(PHONE, state="delivered", learns=True, ExternalUserId=USER_ID)
+    queued = driver.receive(USER_ID)
+    erased = driver.erase()
     assert (erased.contact, erased.messages, erased.waiting, erased.found) == (False, 1, 1, True)
-    delivery = desk.store.deliveries.get(ACCOUNT, queued)
+    delivery = driver.store.deliveries.get(ACCOUNT, queued)
     assert delivery is not None
     assert TEXT.encode() in delivery.raw
-    lease = desk.claim()
-    assert desk.erase().waiting == 1
-    desk.settle(lease, "delivered")
-    erased = desk.erase()
+    lease = driver.claim()
+    assert driver.erase().waiting == 1
+    driver.settle(lease, "delivered")
+    erased = driver.erase()
     assert (erased.contact, erased.messages, erased.waiting) == (True, 1, 0)
-    after = desk.everything()
+    after = driver.everything()
     assert [trace for trace in traces((PHONE, USER_ID)) if trace in after] == []
 
 
-def test_a_late_success_of_an_erased_message_writes_no_content(desk: Desk) -> None:
+def test_a_late_success_of_an_erased_message_writes_no_content(driver: Driver) -> None:
     """If the target of an erased, undelivered message answers late, only its state changes; no content is written."""
-    sid = desk.receive()
-    late = desk.claim()
+    sid = driver.receive()
+    late = driver.claim()
     for _ in range(5):
-        pass_time(desk.call, ACCOUNT[-2:], 60)
-        desk.store.lanes.claim(ACCOUNT[-2:], Room(1))
-    assert desk.store.deliveries.state(ACCOUNT, sid) == "undelivered"
-    desk.erase()
-    assert desk.settle(late, "delivered") == "late"
-    desk.store.deliveries.note(ACCOUNT, sid, f"sent by REST: {TEXT}")
-    assert desk.store.deliveries.state(ACCOUNT, sid) == "delivered"
-    assert TEXT.encode() not in desk.everything()
+        pass_time(driver.call, ACCOUNT[-2:], 60)
+        driver.store.lanes.claim(ACCOUNT[-2:], Room(1))
+    assert driver.store.deliveries.state(ACCOUNT, sid) == "undelivered"
+    driver.erase()
+    assert driver.settle(late, "delivered") == "late"
+    driver.store.deliveries.note(ACCOUNT, sid, f"sent by REST: {TEXT}")
+    assert driver.store.deliveries.state(ACCOUNT, sid) == "delivered"
+    assert TEXT.encode() not in driver.everything()
 
 
-def test_messages_that_arrive_meanwhile_are_whole(desk: Desk) -> None:
+def test_no_message_is_erased_in_part(driver: Driver) -> None:
     """An erasure while messages arrive and are delivered erases each message whole, and in the end all."""
 
     def arrive() -> None:
         for _ in range(20):
-            desk.receive(state="unrouted", learns=True, ExternalUserId=USER_ID)
+            driver.receive(state="unrouted", learns=True, ExternalUserId=USER_ID)
 
     writers = [gevent.spawn(arrive) for _ in range(4)]
     while not all(writer.ready() for writer in writers):
-        desk.erase()
-        for delivery in desk.store.deliveries.newest(ACCOUNT):
+        driver.erase()
+        for delivery in driver.store.deliveries.newest(ACCOUNT):
             assert bool(delivery.raw) == (delivery.why != ("Erased on request",)) == bool(delivery.lane)
     gevent.joinall(writers, raise_error=True)
-    desk.erase(USER_ID)
-    after = desk.everything()
+    driver.erase(USER_ID)
+    after = driver.everything()
     assert [trace for trace in traces((PHONE, USER_ID)) if trace in after] == []
 
 
@@ -295,17 +295,17 @@ steps = st.lists(st.tuples(st.sampled_from(["accept", "set", "erase"]), people),
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
-def test_no_record_is_left_alone(desk: Desk, steps: list[tuple[str, list[str]]]) -> None:
+def test_contacts_and_aliases_always_refer_to_each_other(driver: Driver, steps: list[tuple[str, list[str]]]) -> None:
     """After links and erasures in any order, each alias leads to a contact that lists it, and the reverse."""
     for step, (own, *others) in steps:
         if step == "erase":
-            desk.store.contacts.erase(ACCOUNT, own)
+            driver.store.contacts.erase(ACCOUNT, own)
         elif step == "set":
-            desk.store.contacts.change(ACCOUNT, own, version=new_token(), language="es", aliases=others)
+            driver.store.contacts.change(ACCOUNT, own, version=new_token(), language="es", aliases=others)
         else:
             names = dict(zip(("ExternalUserId", "WaId"), (others[0], others[-1][-11:]), strict=True)) if others else {}
-            desk.receive(own, state="unrouted", learns=True, **names)
-        records = {key: desk.call("HGETALL", key) for key in desk.call("KEYS", f"{KEYS.contacts}*")}
+            driver.receive(own, state="unrouted", learns=True, **names)
+        records = {key: driver.call("HGETALL", key) for key in driver.call("KEYS", f"{KEYS.contacts}*")}
         for key, values in records.items():
             record = dict(zip(values[::2], values[1::2], strict=True))
             digest = key.removeprefix(KEYS.contacts.encode())
@@ -315,5 +315,5 @@ def test_no_record_is_left_alone(desk: Desk, steps: list[tuple[str, list[str]]])
                 aliases = [name.removeprefix(b"alias ") for name in record if name.startswith(b"alias ")]
                 assert all(digest in records[KEYS.contacts.encode() + alias] for alias in aliases)
     for each in IDENTITIES:
-        desk.store.contacts.erase(ACCOUNT, each)
-    assert not desk.call("KEYS", f"{KEYS.contacts}*")
+        driver.store.contacts.erase(ACCOUNT, each)
+    assert not driver.call("KEYS", f"{KEYS.contacts}*")

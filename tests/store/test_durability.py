@@ -6,7 +6,7 @@ from tests.valkey import ValkeyServer
 
 
 def test_a_store_that_was_made_unsafe_is_refused_until_it_is_repaired(valkey: ValkeyServer) -> None:
-    """Once a look at the settings has found that the store evicts, it is refused, over the same connection, too."""
+    """Once a check of its settings has found that the store evicts, it is refused until that is repaired."""
     client = Client(valkey.url)
     promise = Promise(client, replicas=0, allow_volatile=True)
     client.call("PING")

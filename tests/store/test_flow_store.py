@@ -46,9 +46,9 @@ def entry(store: FlowStore, identity: str = OURS) -> Entry:
 
 
 @given(form=forms())
-@examples(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])  # it flushes by itself
+@examples(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])  # each example flushes it
 def test_a_flow_is_read_as_it_was_written(valkey: ValkeyServer, form: dict[str, str]) -> None:
-    """Whatever parameters it has, by its SID and by its address; and what was read can be replaced and removed."""
+    """A flow with any parameters is read back equal, by SID and by address, and can then be replaced and removed."""
     valkey.flush()
     store = FlowStore(Client(valkey.url))
     try:
@@ -135,8 +135,8 @@ def test_an_address_has_one_default(
 
 
 @pytest.mark.parametrize("how", ["enabled", "moved", "without-its-language"])
-def test_a_change_may_collide_too(store: FlowStore, how: str) -> None:
-    """A change that would make a second default is refused like a creation."""
+def test_a_change_that_makes_a_second_default_is_refused(store: FlowStore, how: str) -> None:
+    """Enabling a flow, moving it or removing its language is refused where an address would get a second default."""
     store.put(sms(1))
     other = {
         "enabled": sms(2, enabled=False),
@@ -149,8 +149,8 @@ def test_a_change_may_collide_too(store: FlowStore, how: str) -> None:
     assert store.get(AC, other.sid) == other
 
 
-def test_a_change_of_what_has_changed_is_refused(store: FlowStore) -> None:
-    """A write of a flow that was changed, removed or made since it was read is refused."""
+def test_a_write_based_on_an_outdated_flow_is_refused(store: FlowStore) -> None:
+    """A write is refused if the flow was changed, removed or created since the writer read it."""
     read = sms(1)
     store.put(read)
     with pytest.raises(FlowChanged):
@@ -169,7 +169,7 @@ def test_a_change_of_what_has_changed_is_refused(store: FlowStore) -> None:
     assert store.count(AC) == 0
 
 
-def test_of_many_at_once_one_is_the_default(valkey: ValkeyServer) -> None:
+def test_concurrent_writers_make_one_default(valkey: ValkeyServer) -> None:
     """Of eight processes that create a default for one address at once, one succeeds and seven get a conflict."""
     results: list[str] = []
     barrier = threading.Barrier(8)
@@ -194,7 +194,7 @@ def test_of_many_at_once_one_is_the_default(valkey: ValkeyServer) -> None:
 
 
 def test_accounts_do_not_see_each_other(store: FlowStore) -> None:
-    """Accounts in one bucket may have flows with the same address, and even the same SID."""
+    """Flows of two accounts in one bucket are separate, even with the same address and the same SID."""
     theirs = replace(sms(1), account_sid=STRANGER[:-2] + AC[-2:])
     store.put(sms(1))
     store.put(theirs)
@@ -215,8 +215,8 @@ def test_flows_are_walked_once_each(store: FlowStore) -> None:
     assert pages == made[::-1]
 
 
-def test_a_walk_may_pass_over_other_channels(store: FlowStore) -> None:
-    """Every place is given, so that a page knows how far it looked; no flow of the channel is passed over."""
+def test_a_walk_of_one_channel_yields_every_place(store: FlowStore) -> None:
+    """A walk of one channel yields that channel's flows, and the places of the others, so that a page can go on."""
     channels = ["sms", "rcs", "custom", "rcs"]
     made = [sms(n, channel_type=channel, contact_identity=f"{n}") for n, channel in enumerate(channels)]
     store.put_all([(each, None) for each in made])
@@ -253,7 +253,7 @@ def test_a_walk_reads_a_bounded_number_of_bytes_at_a_time(valkey: ValkeyServer) 
     store.close()
 
 
-def test_several_writes_are_as_one_each(store: FlowStore) -> None:
+def test_a_collision_does_not_stop_the_other_writes_of_a_batch(store: FlowStore) -> None:
     """Of a batch with a collision the other flows are written, and the collision is reported."""
     with pytest.raises(FlowConflict):
         store.put_all([(sms(1), None), (sms(2), None), (sms(3, contact_identity=OTHERS), None)])
@@ -261,7 +261,7 @@ def test_several_writes_are_as_one_each(store: FlowStore) -> None:
 
 
 def test_a_group_is_written_whole(store: FlowStore) -> None:
-    """Flows that exchange their addresses, and one in the place of another, are one step: no entry is ever empty."""
+    """Writes of one group are one step: two flows can exchange addresses, and a flow can take another one's place."""
     first, second = sms(1), sms(2, contact_identity=OTHERS)
     store.put_all([(first, None), (second, None)])
     versions = [entry(store).version, entry(store, OTHERS).version]
@@ -285,7 +285,7 @@ def test_a_group_is_written_whole(store: FlowStore) -> None:
     ],
 )
 def test_a_group_with_a_mistake_is_not_written(store: FlowStore, wrong: FlowWrite, error: type[Exception]) -> None:
-    """A mistake in one flow prevents the writing of its group, and of no other group."""
+    """A mistake in one flow of a group prevents all writes of that group, and none of another group."""
     store.put(sms(8, contact_identity="*"))
     other = sms(5, contact_identity=OTHERS)
     with pytest.raises(error):
@@ -294,8 +294,8 @@ def test_a_group_with_a_mistake_is_not_written(store: FlowStore, wrong: FlowWrit
     assert list(store.walk(AC)) == [sms(8, contact_identity="*"), other]
 
 
-def test_a_full_address_takes_a_flow_for_another(store: FlowStore) -> None:
-    """The limit counts what a group leaves, so that flows may be replaced where there is no room for one more."""
+def test_a_flow_can_be_replaced_at_a_full_address(store: FlowStore) -> None:
+    """The limit of flows at an address is checked after a whole group, so that a flow can be replaced at the limit."""
     flows = [sms(number, language=("es",)) for number in range(ADDRESS_MOST)]
     store.put_all([(each, None) for each in flows])
     one_more = sms(ADDRESS_MOST)
@@ -305,7 +305,7 @@ def test_a_full_address_takes_a_flow_for_another(store: FlowStore) -> None:
     assert len(entry(store).flows) == ADDRESS_MOST
 
 
-SLOW = 'body.matches("(?i)[a-f]{130}x")'  # a condition that takes a thirtieth of what an address may
+SLOW = 'body.matches("(?i)[a-f]{130}x")'  # a condition that takes about a 25th of the steps that an address may have
 
 
 def test_the_conditions_of_an_address_have_a_limit(store: FlowStore) -> None:
@@ -335,7 +335,7 @@ def test_a_flow_among_too_many_conditions_can_be_changed(store: FlowStore, monke
 
 
 def test_writers_together_do_not_exceed_the_limit(valkey: ValkeyServer) -> None:
-    """The store adds up the steps when it writes a flow, so that two flows that fit alone are not both written."""
+    """The store adds up the steps within the write, so that concurrent writers do not exceed the limit together."""
     made = [sms(number, match=SLOW) for number in range(50)]
 
     def put(flow: FlexFlow) -> bool:
@@ -353,8 +353,8 @@ def test_writers_together_do_not_exceed_the_limit(valkey: ValkeyServer) -> None:
     assert sum(written) == STEPS_MOST // compile_expression(SLOW).steps
 
 
-def test_the_target_is_read_by_scripts(store: FlowStore, valkey: ValkeyServer) -> None:
-    """The stored record begins with what `claim` asks of a flow: its target, whether it is paused, its period."""
+def test_a_stored_flow_begins_with_what_claim_reads(store: FlowStore, valkey: ValkeyServer) -> None:
+    """A stored flow begins with what the script `claim` reads: target, whether it is paused, and ValidityPeriod."""
     keys = AccountKeys(AC)
     client = Client(valkey.url)
     for number, (integration, target) in enumerate(
@@ -371,10 +371,10 @@ def test_the_target_is_read_by_scripts(store: FlowStore, valkey: ValkeyServer) -
     client.close()
 
 
-# -- what a process remembers -----------------------------------------------------------------------------------------
+# -- the cache of a process -------------------------------------------------------------------------------------------
 
 
-def test_the_cache_asks_once(store: FlowStore, valkey: ValkeyServer) -> None:
+def test_the_cache_reads_an_entry_once(store: FlowStore, valkey: ValkeyServer) -> None:
     """An entry, or its absence, is read once; the caller decides when to read again."""
     cache = EntryCache(store)
     store.put(sms(1))
@@ -390,7 +390,7 @@ def test_the_cache_asks_once(store: FlowStore, valkey: ValkeyServer) -> None:
 
 
 def test_the_cache_reads_only_what_it_lacks(store: FlowStore, valkey: ValkeyServer) -> None:
-    """Of an address that was not seen before, its own entry is read, and that of all addresses is not read again."""
+    """For a new address the cache reads that address's entry, and not the entry of all addresses (`*`) again."""
     cache = EntryCache(store)
     cache.get(AC, ["*"])
     read = _calls(valkey, "hget")
@@ -413,7 +413,7 @@ def test_the_cache_is_bounded(store: FlowStore, valkey: ValkeyServer) -> None:
 
 
 def test_the_cache_keeps_accounts_apart(store: FlowStore) -> None:
-    """The entry of one account is not another's."""
+    """The cache does not return the entry of one account to another with the same address."""
     cache = EntryCache(store)
     store.put(sms(1))
     assert cache.get(AC, [OURS])[0].flows

@@ -31,9 +31,9 @@ FLOWS = ("FO" + "1" * 32, "FO" + "2" * 32)
 TARGETS = ("https://one.example", "https://two.example", "https://three.example")
 LEASE_SECONDS = 30.0
 MARGIN_SECONDS = 8.0
-# Within a lease the store's clock may be set so often: each time costs the margin 2 s at most.
+# How often the store's clock may be set within a lease: each time takes 2 s of the margin at most.
 STEPS = 3
-# All that an invariant is about, read in one call: it is looked at after each of thousands of steps.
+# Reads all that the invariants need in one call: they are checked after each of thousands of steps.
 _LOOK = """
 local seen = {due = {}, lanes = {}, messages = {}}
 local function look(sid)
@@ -123,12 +123,12 @@ class LaneMachine(RuleBasedStateMachine):
         self.began = time.monotonic()
         self.steps: list[float] = []  # when the store's clock was set, in the model's time
         self.set = 0.0  # and by how much in all, in ms
-        self.lanes.claim("07", Room(0))  # a process that never heard of the store believes its clock
+        self.lanes.claim("07", Room(0))  # a new process takes the store's clock as it is
         self.clocks = self.first = clock.read(self.client.call, "07")[:2]
         self.count = 0
 
     def teardown(self) -> None:
-        """Heal everything and drain: every message ends, in order, and no key of a lane is left."""
+        """Resume, release and deliver everything: every message ends, in order, and no key of a lane is left."""
         if not hasattr(self, "model"):
             return
         for sid in FLOWS:
@@ -161,9 +161,9 @@ class LaneMachine(RuleBasedStateMachine):
         again=st.booleans(),
     )
     def accept(self, lane: str, flow: str, lease: bool, lost: bool, then: str, again: bool) -> Any:  # noqa: PLR0913, PLR0917
-        """A message arrives, perhaps one in doubt again; when the reply is lost the call is repeated with its token.
+        """A message arrives, or one in doubt again; when the reply is lost, the call is repeated with its token.
 
-        The replicas confirm it or do not, or the process has vanished before it can say.
+        The replicas confirm it, or do not, or the process vanishes before it writes either.
         """
         if again and self.model.doubted:
             sid, lane = self.model.doubted.popitem()
@@ -332,7 +332,7 @@ class LaneMachine(RuleBasedStateMachine):
 
     @rule(lane=st.sampled_from(LANES), back=st.sampled_from(("", *TARGETS)))
     def hurry(self, lane: str, back: str) -> None:
-        """An operator hurries a conversation, or a target that is back all of its own: nothing waits for a retry."""
+        """An operator hurries a conversation, or a recovered target hurries its own: their heads are due now."""
         if back:
             self.lanes.hurry_target("07", ACCOUNT, back)
             lanes = [each for each in LANES if (head := self._head(each)) and self._target(head) == back]
@@ -349,7 +349,7 @@ class LaneMachine(RuleBasedStateMachine):
                 assert float(self.client.call("ZSCORE", f"{KEYS.due}:{ACCOUNT}:{flow}", each)) <= now
 
     @invariant()
-    def what_the_store_has_is_right(self) -> None:
+    def the_store_agrees_with_the_model(self) -> None:
         """Lanes and due sets agree with each other and with the model, and the clocks follow the time."""
         if hasattr(self, "model"):
             seen = self._look()
@@ -357,7 +357,7 @@ class LaneMachine(RuleBasedStateMachine):
             self._clocks_follow_the_time(seen["clock"])
 
     def _lanes_and_due_agree(self, seen: dict[str, Any]) -> None:
-        """A lane that is not empty is in one set, by its head; it holds what is not done; only its head is leased."""
+        """A lane that is not empty is in one set, its head's; it has the messages not done; only its head is leased."""
         assert seen["queued"] == sum(map(len, seen["lanes"].values())) + len(self.model.held)
         assert seen["held"] == len(self.model.held)
         for sid in self.model.held:
@@ -386,7 +386,7 @@ class LaneMachine(RuleBasedStateMachine):
         assert self.clocks[1] - self.first[1] <= 1.1 * most + 5
 
     def _look(self) -> dict[str, Any]:
-        """Read the clocks, the lanes, what is due and leased, and all messages not done; what is empty may be {}."""
+        """Read the clocks, lanes, due sets, leases and all messages not done; an empty list may be read as {}."""
         given = {"account": ACCOUNT, "flows": FLOWS, "lanes": LANES, "held": list(self.model.held)}
         given |= {"due": f"{KEYS.due}:{ACCOUNT}:", "lane": KEYS.lanes, "clock": clock.key("07")}
         keys = (KEYS.due, KEYS.leases, KEYS.held, KEYS.queued)
@@ -395,7 +395,7 @@ class LaneMachine(RuleBasedStateMachine):
         return seen
 
     def _due(self, seen: dict[str, Any]) -> dict[str, set[str]]:
-        """Return the lanes of each due set; the index has those that there are, each with its earliest time."""
+        """Return the lanes of each due set; check that the index has the sets that exist, with their earliest times."""
         found = {flow: list(seen["due"][flow]) for flow in FLOWS}
         index = [(f"{ACCOUNT}:{flow}", float(lanes[1])) for flow, lanes in found.items() if lanes]
         written = list(seen["index"])
@@ -419,11 +419,11 @@ class LaneMachine(RuleBasedStateMachine):
         self.model.order[lane].append(sid)
 
     def _stoppable(self, sid: str, stopped: str) -> set[str]:
-        """Return what the store may say when an operator stops a message."""
+        """Return the replies that the store may give when an operator stops a message."""
         if sid in self.model.done:
             return {"done"}
         state, unconfirmed = self._stored(sid, "state"), self._stored(sid, "unconfirmed")
-        # Whether the replicas may still fail to confirm it is a matter of the store's clock.
+        # Whether the time for a confirmation is over depends on the store's clock.
         return {"busy"} if state == b"sending" else {stopped, "busy"} if unconfirmed else {stopped}
 
     def _head(self, lane: str) -> str:
@@ -443,14 +443,14 @@ class LaneMachine(RuleBasedStateMachine):
         sid = holder.lease.message_sid
         lane = next(lane for lane, order in self.model.order.items() if sid in order)
         if sid in self.model.done or self._stored(sid, "lease") != holder.lease.token.encode():
-            # Only a holder whose lease has ended can be here, and it may not send (see `send`).
+            # This holder's lease has ended, so it must be one that may not send any more (see `send`).
             assert self.now - holder.granted >= LEASE_SECONDS - MARGIN_SECONDS
             return
         before = self.model.order[lane][: self.model.order[lane].index(sid)]
         assert all(earlier in self.model.done for earlier in before), "sent before its predecessor was done"
         since = self.model.unconfirmed.pop(sid, -LEASE_SECONDS)
         # A tenth and a second for each step: that much the due clock may be ahead.
-        assert 1.1 * (self.now - since) + STEPS >= LEASE_SECONDS, "sent although it may be in doubt yet"
+        assert 1.1 * (self.now - since) + STEPS >= LEASE_SECONDS, "sent although it may still be put in doubt"
         holder.sent = True
         self.model.sends += 1
 
@@ -460,14 +460,14 @@ class LaneMachine(RuleBasedStateMachine):
             self.model.delivered.add(sid)
 
     def _reconcile(self) -> None:
-        """Take over what the scripts may decide by themselves: burial of the lost, and late success."""
+        """Update the model with what scripts decide: messages that lost too many holders, and late successes."""
         open_ = [sid for order in self.model.order.values() for sid in order if sid not in self.model.done]
         states = self.client.calls([("HGET", f"{KEYS.messages}{ACCOUNT}:{sid}", "state") for sid in open_])
         for sid, state in zip(open_, states, strict=True):
             if state in (b"delivered", b"undelivered"):
-                buried = state == b"undelivered"
-                assert sid in self.model.delivered or (buried and f"{LOST_LIMIT} times" in self._error(sid))
-                self._finish(sid, delivered=not buried)
+                given_up = state == b"undelivered"
+                assert sid in self.model.delivered or (given_up and f"{LOST_LIMIT} times" in self._error(sid))
+                self._finish(sid, delivered=not given_up)
 
     def _stored(self, sid: str, name: str) -> bytes | None:
         value: bytes | None = self.client.call("HGET", f"{KEYS.messages}{ACCOUNT}:{sid}", name)

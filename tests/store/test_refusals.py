@@ -35,7 +35,7 @@ def client(valkey: ValkeyServer) -> Client:
     return Client(valkey.url)
 
 
-def test_a_record_comes_back_as_it_was(client: Client) -> None:
+def test_a_record_is_read_as_it_was_written(client: Client) -> None:
     """A record has all that a signature covers, byte for byte, without the credentials of a public URL."""
     kept = Refusals(client, [ONE])
     record = refused(f"/webhooks/sms?\xff={'%41'}&b", bytes(range(256)), settings="key=k,algorithm=HMAC_SHA1")
@@ -71,7 +71,7 @@ def test_a_record_is_of_16_kib_at_most(client: Client) -> None:
 
 
 def test_the_number_of_records_is_fixed(client: Client) -> None:
-    """An account has at most so many records, and a bucket those of its latest accounts; a flood replaces its own."""
+    """An account has EACH records at most and a bucket ACCOUNTS accounts; a flood replaces only its own records."""
     sids = [f"AC{n:030x}0a" for n in range(ACCOUNTS + 3)]
     kept = Refusals(client, sids)
     for sid in sids:
@@ -84,7 +84,7 @@ def test_the_number_of_records_is_fixed(client: Client) -> None:
     assert client.call("ZCARD", "refusing:{0a}") == ACCOUNTS
 
 
-def test_records_end(client: Client) -> None:
+def test_records_expire(client: Client) -> None:
     """An account's records expire with its latest; the next record removes older ones, so none lasts twice as long."""
     kept = Refusals(client, [ONE])
     old = int((kept.clock() - SECONDS - 1) * 1000)
@@ -95,7 +95,7 @@ def test_records_end(client: Client) -> None:
         assert SECONDS - 10 < client.call("TTL", key) <= SECONDS
 
 
-def test_an_account_never_sees_anothers(client: Client) -> None:
+def test_settings_read_only_the_records_of_their_accounts(client: Client) -> None:
     """Settings read the records of their own accounts, and of strangers only what was refused under these settings."""
     one, two = Refusals(client, [ONE]), Refusals(client, [TWO])
     one.add(refused("/one"), account_sid=ONE)
@@ -107,8 +107,8 @@ def test_an_account_never_sees_anothers(client: Client) -> None:
     assert [each.target for each in Refusals(client, [TWO, ONE]).newest()] == ["/two", "/one"]
 
 
-def test_records_are_read_from_a_time_on_and_forgotten(client: Client) -> None:
-    """What is older is left out, and an account's records can be dropped at once."""
+def test_records_can_be_read_from_a_time_on_and_deleted(client: Client) -> None:
+    """A reader can leave out older records, and `forget` deletes all records of an account."""
     kept = Refusals(client, [ONE])
     kept.add(refused(), account_sid=ONE, waited=60_000)
     kept.add(refused("/new"), account_sid=ONE)

@@ -1,4 +1,4 @@
-"""A rehearsal goes as the store would: the same messages, in the same order, to the same flows."""
+"""A rehearsal routes messages as the store does: each to the same flow, in the same order."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -71,7 +71,7 @@ def store(valkey: ValkeyServer) -> Iterator[Store]:
 
 
 def _accepted(store: Store, message: Message, lang: str) -> str:
-    """Take a message as the webhook does; return the flow it went by."""
+    """Accept a message as the webhook does; return the flow's SID."""
     entries = store.flows.entries(AC, identities(message))
     circumstance = Circumstance(datetime.now(UTC).timestamp(), lang=lang, likelihood=_likelihood)
     while True:
@@ -95,7 +95,7 @@ def _accepted(store: Store, message: Message, lang: str) -> str:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(MESSAGES, min_size=1, max_size=12))
-def test_a_rehearsal_goes_as_the_store_would(store: Store, messages: list[tuple[Message, str]]) -> None:
+def test_a_rehearsal_routes_as_the_store_does(store: Store, messages: list[tuple[Message, str]]) -> None:
     """In a rehearsal and in the store each message goes to the same flow, whatever its text and addresses."""
     client = store.flows._client
     for pattern in ("contact:*", "message:*", "lane:*", "due:*", "leases:*", "taken:*"):

@@ -1,4 +1,4 @@
-"""The master that Sentinels name: which answer counts, and how they are logged in to."""
+"""The master that Sentinels name: which answers count, and the credentials and TLS of the connections to them."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -57,7 +57,7 @@ def _client(url: str) -> Iterator[Client]:
         client.close()
 
 
-def test_a_sentinel_that_is_behind_does_not_count(spare_valkey: Spare, sentinels: Sentinels, master: int) -> None:
+def test_outdated_answers_of_sentinels_are_skipped(spare_valkey: Spare, sentinels: Sentinels, master: int) -> None:
     """The answer of a Sentinel that names a replica, a dead server or no master is skipped."""
     replica = free_port()
     follower = spare_valkey(port=str(replica), bind="127.0.0.1", repl_diskless_sync_delay="0")
@@ -107,10 +107,10 @@ def test_tls_is_for_sentinels_and_store(sentinels: Sentinels, master: int) -> No
             client.call("GET", "name")
 
 
-def test_the_sentinels_are_asked_in_the_background(
+def test_the_store_is_left_when_most_sentinels_name_another(
     spare_valkey: Spare, sentinels: Sentinels, master: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A master that was cut off, and goes on as one, is left for the one that most Sentinels name by now."""
+    """The client leaves a master that still accepts calls once most Sentinels name another one, and not before."""
     monkeypatch.setattr("router.store.sentinel.WATCH_SECONDS", 0.05)
     other = free_port()
     assert spare_valkey(port=str(other), bind="127.0.0.1").command("SET name other") == "+OK"

@@ -1,4 +1,4 @@
-"""Sessions of the console, and the turns of a replay of many messages, as all processes see them."""
+"""Sessions of the console, and bulk replays, which all processes share."""
 
 from collections.abc import Iterator
 
@@ -38,7 +38,7 @@ def test_a_session_ends_with_its_password(client: Client) -> None:
 
 
 def test_a_session_ends_by_itself_and_with_all_others(client: Client) -> None:
-    """A session ends after seven days, and when all are ended; one that begins afterwards is valid."""
+    """A session ends after seven days, and when all sessions are ended; one that begins afterwards is valid."""
     sessions = Sessions(client)
     old = sessions.begin("admin", PASSWORDS["admin"], now=NOW)
     assert sessions.find(old, PASSWORDS, now=NOW + SECONDS) is not None
@@ -50,8 +50,8 @@ def test_a_session_ends_by_itself_and_with_all_others(client: Client) -> None:
     assert all(client.call("TTL", key) > 0 for key in client.call("KEYS", "session*"))
 
 
-def test_one_process_at_a_time_does_a_replay(client: Client) -> None:
-    """A turn is kept by who has it, refused to others, and free once it was given up; a message counts once."""
+def test_one_process_at_a_time_does_a_bulk_replay(client: Client) -> None:
+    """One process has the turn until it gives it up; others are refused it; a message that is put back counts once."""
     replays = BulkReplays(client, keep_seconds=60)
     entries = [(f"SM{n:032x}", 0) for n in range(3)]
     given = {"by": "console admin", "current": False, "rate": 5, "wanted": "all", "now": 1}

@@ -1,4 +1,4 @@
-"""Messages that a process claimed and no longer has a slot for."""
+"""Messages that a process has claimed although it has no free slot for them any more."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from router.integrations import build
 from router.store.lanes import Lease
 from tests.integrations.sending import RAW, settings
 from tests.integrations.target import Caller, Target, answer
-from tests.store.test_lanes import LANE, OTHER, Bench
+from tests.store.test_lanes import LANE, OTHER, Driver
 from tests.valkey import ValkeyServer
 
 
@@ -27,72 +27,74 @@ def target() -> Iterator[Target]:
 
 
 @pytest.fixture
-def bench(valkey: ValkeyServer, target: Target) -> Iterator[Bench]:
+def driver(valkey: ValkeyServer, target: Target) -> Iterator[Driver]:
     """A store with a flow to the target."""
-    made = Bench(valkey.url)
+    made = Driver(valkey.url)
     made.change(integration=Integration("external", url=target.url("/hook")))
     yield made
     made.store.close()
 
 
 @pytest.fixture
-def deliverer(bench: Bench) -> Iterator[Deliverer]:
-    """The attempts of a process that sends one message at a time to a target."""
+def deliverer(driver: Driver) -> Iterator[Deliverer]:
+    """The deliverer of a process that sends one message at a time to a target."""
     made = settings(ROUTER_DELIVERIES="4")
     integrations = build(made, {})
-    deliverer = Deliverer(bench.store, integrations, made, lambda _: None, lambda _lease, _twiml: None)
+    deliverer = Deliverer(driver.store, integrations, made, lambda _: None, lambda _lease, _twiml: None)
     yield deliverer
     assert deliverer.stop(10) == 0
     integrations.close()
 
 
-def claim_two(bench: Bench) -> list[Lease]:
+def claim_two(driver: Driver) -> list[Lease]:
     """Claim the heads of two conversations."""
     for number, lane in enumerate((LANE, OTHER)):
-        bench.accept(number, lane=lane, facts={"raw": RAW.pack(), "flow": bench.flow.sid})
-    return bench.claim()
+        driver.accept(number, lane=lane, facts={"raw": RAW.pack(), "flow": driver.flow.sid})
+    return driver.claim()
 
 
-def target_of(bench: Bench) -> SlotTarget:
+def target_of(driver: Driver) -> SlotTarget:
     """Return the target whose slot the messages need."""
-    return SlotTarget(bench.flow.account_sid, bench.flow.target)
+    return SlotTarget(driver.flow.account_sid, driver.flow.target)
 
 
-def wait_for(bench: Bench, state: str) -> None:
+def wait_for(driver: Driver, state: str) -> None:
     """Wait until both messages have a state."""
     with gevent.Timeout(10):
-        while {bench.stored(number, "state") for number in (0, 1)} != {state}:
+        while {driver.stored(number, "state") for number in (0, 1)} != {state}:
             gevent.sleep(0.001)
 
 
-def test_what_was_claimed_gets_the_next_slot(bench: Bench, deliverer: Deliverer, target: Target) -> None:
-    """Of two messages that were claimed for one slot the second is sent after the first, and settled once."""
-    leases = claim_two(bench)
+def test_a_claimed_message_gets_the_next_free_slot(driver: Driver, deliverer: Deliverer, target: Target) -> None:
+    """If two messages are claimed for one slot, the second is sent after the first, in its first attempt."""
+    leases = claim_two(driver)
     for lease in leases:
         deliverer.begin(lease)
-    assert deliverer.claimed.counts() == {target_of(bench): 1}
-    wait_for(bench, "delivered")
+    assert deliverer.claimed.counts() == {target_of(driver): 1}
+    wait_for(driver, "delivered")
     assert len(target.requests) == 2
-    assert [bench.stored(number, "attempts") for number in (0, 1)] == ["1", "1"]
+    assert [driver.stored(number, "attempts") for number in (0, 1)] == ["1", "1"]
     assert deliverer.claimed.counts() == {}
 
 
-def test_what_was_claimed_gets_a_slot_of_another_target(bench: Bench, deliverer: Deliverer, target: Target) -> None:
-    """Where no attempt at its own target is under way, a slot that another target gives back is as good."""
-    others = [SlotTarget(bench.flow.account_sid, name) for name in ("a", "b", "c", "d")]
+def test_a_claimed_message_gets_a_slot_that_another_target_frees(
+    driver: Driver, deliverer: Deliverer, target: Target
+) -> None:
+    """A claimed message is sent when an attempt at another target ends and gives its slot back."""
+    others = [SlotTarget(driver.flow.account_sid, name) for name in ("a", "b", "c", "d")]
     assert all(deliverer.targets.take(each, time.monotonic()) for each in others)
-    for lease in claim_two(bench):
+    for lease in claim_two(driver):
         deliverer.begin(lease)
-    assert deliverer.claimed.counts() == {target_of(bench): 2}
+    assert deliverer.claimed.counts() == {target_of(driver): 2}
     deliverer.give_back(others[0])
-    wait_for(bench, "delivered")
+    wait_for(driver, "delivered")
     assert len(target.requests) == 2
     for each in others[1:]:
         deliverer.give_back(each)
 
 
-def test_the_metric_counts_attempts_at_what_is_handed_over(bench: Bench, deliverer: Deliverer, target: Target) -> None:
-    """The second message of a conversation has given its slot back and taken it again, and is counted as the first."""
+def test_the_slot_metric_counts_a_handed_over_message(driver: Driver, deliverer: Deliverer, target: Target) -> None:
+    """During the attempts of two messages of one conversation, one after the other, the metric counts one slot."""
     counted: list[float] = []
 
     def count(caller: Caller) -> bool:
@@ -101,35 +103,37 @@ def test_the_metric_counts_attempts_at_what_is_handed_over(bench: Bench, deliver
 
     target.script["/hook"] = count
     for number in (0, 1):
-        bench.accept(number, facts={"raw": RAW.pack(), "flow": bench.flow.sid})
-    for lease in bench.claim():
+        driver.accept(number, facts={"raw": RAW.pack(), "flow": driver.flow.sid})
+    for lease in driver.claim():
         deliverer.begin(lease)
-    wait_for(bench, "delivered")
+    wait_for(driver, "delivered")
     assert counted == [1.0, 1.0]
 
 
-def test_what_gets_no_slot_for_a_second_is_released(bench: Bench, deliverer: Deliverer, target: Target) -> None:
-    """Another process may have a slot for it: the lease is given back, and the attempt does not count."""
-    leases = claim_two(bench)
-    deliverer.targets.take(target_of(bench), time.monotonic())
+def test_a_claimed_message_without_a_slot_for_a_second_is_released(
+    driver: Driver, deliverer: Deliverer, target: Target
+) -> None:
+    """A claimed message that gets no slot for a second is queued again for any process, and counts no attempt."""
+    leases = claim_two(driver)
+    deliverer.targets.take(target_of(driver), time.monotonic())
     for lease in leases:
         deliverer.begin(lease)
     now = time.monotonic()
     deliverer.decline_overdue(now)
-    assert deliverer.claimed.counts() == {target_of(bench): 2}
+    assert deliverer.claimed.counts() == {target_of(driver): 2}
     deliverer.decline_overdue(now + WAIT_SECONDS)
     assert deliverer.claimed.counts() == {}
-    wait_for(bench, "queued")
-    assert [bench.stored(number, "attempts") for number in (0, 1)] == ["0", "0"]
+    wait_for(driver, "queued")
+    assert [driver.stored(number, "attempts") for number in (0, 1)] == ["0", "0"]
     assert target.requests == []
-    deliverer.targets.give_back(target_of(bench))
+    deliverer.targets.give_back(target_of(driver))
 
 
-def test_a_process_that_stops_releases_what_waits_for_a_slot(bench: Bench, deliverer: Deliverer) -> None:
+def test_a_stopping_process_releases_messages_that_wait_for_a_slot(driver: Driver, deliverer: Deliverer) -> None:
     """A stopping process releases its claimed messages at once: other processes send them before the lease ends."""
-    leases = claim_two(bench)
-    deliverer.targets.take(target_of(bench), time.monotonic())
+    leases = claim_two(driver)
+    deliverer.targets.take(target_of(driver), time.monotonic())
     for lease in leases:
         deliverer.begin(lease)
     deliverer.stop(10)
-    wait_for(bench, "queued")
+    wait_for(driver, "queued")

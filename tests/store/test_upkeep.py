@@ -35,8 +35,8 @@ SIZES: Final = {
 }
 
 
-class Shop:
-    """A store as one process connects to it, and the messages of accounts."""
+class Driver:
+    """A process with its store, and the messages and flows of accounts."""
 
     def __init__(self, url: str, *account_sids: str) -> None:
         made = settings(ROUTER_REDIS_URL=url, ROUTER_RETENTION_DAYS="1")
@@ -51,7 +51,7 @@ class Shop:
         self.client.close()
 
     def round(self) -> list[str]:
-        """Do a round of upkeep, as when the last one is long ago."""
+        """Run a round of upkeep now, however recent the last one is."""
         self.client.call("DEL", TURN)
         return list(self.store.upkeep.round())
 
@@ -72,7 +72,7 @@ class Shop:
         return flow
 
     def accept(self, flow: FlexFlow, theirs: str, **more: Any) -> str:
-        """Let a message arrive for a flow whose address has a choice; return its SID."""
+        """Let a message arrive for a flow whose address has several flows; return its SID."""
         self._count += 1
         ours = more.pop("ours", flow.contact_identity)
         given: dict[str, Any] = {
@@ -127,48 +127,48 @@ class Shop:
 
 
 @pytest.fixture
-def shop(valkey: ValkeyServer) -> Iterator[Shop]:
+def driver(valkey: ValkeyServer) -> Iterator[Driver]:
     """The only process over an empty store, for one account."""
-    made = Shop(valkey.url, HERE)
+    made = Driver(valkey.url, HERE)
     yield made
     made.close()
 
 
-def _a_day(shop: Shop) -> None:
-    """Let one of each event of a day happen, and many messages."""
-    store = shop.store
-    kept, passing = shop.flow(HERE, language=("es", "abcdefgh")), shop.flow(HERE)
+def _a_day(driver: Driver) -> None:
+    """Let each kind of event of a day happen once, and many messages arrive."""
+    store = driver.store
+    kept, passing = driver.flow(HERE, language=("es", "abcdefgh")), driver.flow(HERE)
     for number in range(60):
         theirs = f"+1666{number % 20:07d}"
-        sid = shop.accept(kept, theirs)
-        shop.accept(kept, theirs, message_sid=sid)  # a duplicate
-    shop.accept(passing, "+16660000001", disposition="unrouted", choice=None)
-    shop.accept(passing, "+16660000001", disposition="redirected", choice=None)
-    shop.deliver(lambda number: ("delivered", "undelivered", "unrouted")[number % 3])
+        sid = driver.accept(kept, theirs)
+        driver.accept(kept, theirs, message_sid=sid)  # a duplicate
+    driver.accept(passing, "+16660000001", disposition="unrouted", choice=None)
+    driver.accept(passing, "+16660000001", disposition="redirected", choice=None)
+    driver.deliver(lambda number: ("delivered", "undelivered", "unrouted")[number % 3])
     dead = next(store.deliveries.newest(HERE, dead=True))
     assert store.lanes.replay(HERE, dead.message_sid, dead.lane) == "queued"
-    shop.deliver(lambda _: "undelivered")
+    driver.deliver(lambda _: "undelivered")
     for number in range(30):
         store.failures.count(f"192.0.2.{number}")
     store.contacts.change(HERE, "+16660000001", version=new_token(), aliases=["+16669999999"])
-    changed = replace(passing, friendly_name="renamed", contact_identity=f"{OURS}{shop._count}")
+    changed = replace(passing, friendly_name="renamed", contact_identity=f"{OURS}{driver._count}")
     store.flows.put(changed, replaces=passing)
     store.flows.delete(changed)
     store.flows.delete(kept)
-    shop.index(TRAFFIC)
+    driver.index(TRAFFIC)
 
 
-def test_a_day_leaves_nothing_behind(shop: Shop) -> None:
+def test_the_store_does_not_grow_from_day_to_day(driver: Driver) -> None:
     """After each day of traffic the store holds as many keys, and as much in each, as after the day before."""
-    shop.client.calls(
+    driver.client.calls(
         [("XADD", KEYS.changes, "*", "flow", "FO", "by", "me", "change", "{}") for _ in range(10_100)]
     )  # as many changes as are ever kept
     after = []
     for _ in range(3):
-        _a_day(shop)
-        pass_time(shop.client, DAY + 60)
-        assert set(shop.round()) == {""}
-        after.append(shop.sizes())
+        _a_day(driver)
+        pass_time(driver.client, DAY + 60)
+        assert set(driver.round()) == {""}
+        after.append(driver.sizes())
     changes = [sizes.pop("changes members") for sizes in after]
     assert max(changes) <= 10_200
     for sizes in after:
@@ -177,120 +177,120 @@ def test_a_day_leaves_nothing_behind(shop: Shop) -> None:
     assert after[2].total() < 100, after[2]
 
 
-def test_what_was_taken_is_forgotten_after_two_periods(shop: Shop) -> None:
+def test_accepted_sids_are_forgotten_after_two_periods(driver: Driver) -> None:
     """The store knows an accepted SID for longer than its record lasts, and not for ever."""
-    _a_day(shop)
+    _a_day(driver)
     for days, left in ((1, True), (28, True), (31, False)):
-        pass_time(shop.client, days * DAY)
-        shop.round()
-        assert bool(shop.client.call("KEYS", "taken:*")) == left
+        pass_time(driver.client, days * DAY)
+        driver.round()
+        assert bool(driver.client.call("KEYS", "taken:*")) == left
 
 
-def test_indexes_are_trimmed_until_nothing_is_left(shop: Shop) -> None:
+def test_one_round_trims_all_pages_of_an_index(driver: Driver) -> None:
     """However many entries have expired, one round drops them all, page by page, and keeps what is there."""
-    flow = shop.flow(HERE, paused=True)
+    flow = driver.flow(HERE, paused=True)
     for number in range(30):
-        shop.accept(flow, f"+1666{number:07d}", choice=None)
-        shop.accept(flow, f"+1666{number:07d}", choice=None, disposition="unrouted")
-    shop.index(20 * PAGE)
-    pass_time(shop.client, DAY - 60)  # of the indexed ones, those of the last minute are younger than a day
-    steps = shop.round()
+        driver.accept(flow, f"+1666{number:07d}", choice=None)
+        driver.accept(flow, f"+1666{number:07d}", choice=None, disposition="unrouted")
+    driver.index(20 * PAGE)
+    pass_time(driver.client, DAY - 60)  # of the indexed ones, those of the last minute are younger than a day
+    steps = driver.round()
     assert 20 <= len(steps) <= 25
-    assert shop.client.call("ZCOUNT", KEYS.log, "-inf", "+inf") == 60 + 20 * PAGE * 60 // DAY
-    assert shop.client.call("ZCARD", KEYS.dead) == 30
+    assert driver.client.call("ZCOUNT", KEYS.log, "-inf", "+inf") == 60 + 20 * PAGE * 60 // DAY
+    assert driver.client.call("ZCARD", KEYS.dead) == 30
 
 
-def test_entries_of_one_moment_do_not_hold_up_the_others(shop: Shop) -> None:
-    """More entries of one moment than a page holds, all in use, are passed over, and what comes after them goes."""
+def test_entries_with_one_score_do_not_block_later_ones(driver: Driver) -> None:
+    """Upkeep skips more entries with one score than a page holds, all in use, and removes expired ones after them."""
     commands: list[tuple[Any, ...]] = [("HSET", f"{KEYS.messages}{HERE}:SM{n}", "state", "queued") for n in range(1500)]
     commands += [("ZADD", KEYS.log, 1000, f"{HERE}:SM{n}") for n in range(1500)]
     commands += [("ZADD", KEYS.log, 2000, f"{HERE}:gone{n}") for n in range(1500)]
-    shop.client.calls(commands)
-    shop.round()
-    assert shop.client.call("ZCARD", KEYS.log) == 1500
-    assert shop.client.call("ZCOUNT", KEYS.log, 2000, 2000) == 0
+    driver.client.calls(commands)
+    driver.round()
+    assert driver.client.call("ZCARD", KEYS.log) == 1500
+    assert driver.client.call("ZCOUNT", KEYS.log, 2000, 2000) == 0
 
 
 def test_a_full_store_is_trimmed(spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """Upkeep works in a store that takes no more messages: it is what makes room."""
+    """Upkeep works in a store that is full and accepts no message, because upkeep makes room."""
     valkey = spare_valkey()
-    shop = Shop(valkey.url, HERE)
-    shop.index(3000)
-    pass_time(shop.client, DAY)
+    driver = Driver(valkey.url, HERE)
+    driver.index(3000)
+    pass_time(driver.client, DAY)
     assert valkey.command("CONFIG SET maxmemory 1") == "+OK"
-    assert shop.round()
-    assert shop.client.call("ZCARD", KEYS.log) == 0
-    shop.close()
+    assert driver.round()
+    assert driver.client.call("ZCARD", KEYS.log) == 0
+    driver.close()
 
 
-def test_one_process_at_a_time_does_the_upkeep(shop: Shop, valkey: ValkeyServer) -> None:
+def test_one_process_at_a_time_does_the_upkeep(driver: Driver, valkey: ValkeyServer) -> None:
     """While one process does the upkeep, another one does none."""
-    other = Shop(valkey.url, HERE)
-    shop.index(3000)
-    pass_time(shop.client, DAY)
-    assert next(shop.store.upkeep.round()) == ""
+    other = Driver(valkey.url, HERE)
+    driver.index(3000)
+    pass_time(driver.client, DAY)
+    assert next(driver.store.upkeep.round()) == ""
     assert list(other.store.upkeep.round()) == []
-    assert 0 < shop.client.call("TTL", TURN) <= TURN_SECONDS
+    assert 0 < driver.client.call("TTL", TURN) <= TURN_SECONDS
     assert other.round()
-    assert shop.client.call("ZCARD", KEYS.log) == 0
+    assert driver.client.call("ZCARD", KEYS.log) == 0
     other.close()
 
 
-def test_an_account_without_settings_is_forgotten(shop: Shop, valkey: ValkeyServer) -> None:
-    """When routers have run for long without an account, everything of it is removed, and nothing of another one."""
-    both = Shop(valkey.url, HERE, GONE)
+def test_an_account_without_settings_is_forgotten(driver: Driver, valkey: ValkeyServer) -> None:
+    """When routers have run long enough without an account, all its data is removed, and none of another account."""
+    both = Driver(valkey.url, HERE, GONE)
     for sid in (HERE, GONE):
         paused, flow = both.flow(sid, paused=True, language=("es",)), both.flow(sid)
         for number in range(40):
             both.accept(paused, f"+1666{number:07d}")
         both.accept(flow, "+16660000001", disposition="unrouted", choice=None)
         both.store.contacts.change(sid, "+16660000001", version=new_token(), preference="es", aliases=["+16669999999"])
-        # An address may have another account's SID in it; it is the account's all the same that wrote it.
+        # An address may contain another account's SID; it still belongs to the account whose flow it is.
         both.flow(sid, channel_type="custom", contact_identity=f"custom:{HERE}:{GONE}")
     both.round()
-    remain = _contents(shop.client, but=GONE)
-    shop.client.call("HSET", KEYS.accounts, GONE, shop.store.upkeep.absent_seconds - 2 * TURN_SECONDS)
-    assert set(shop.round()) == {""}
-    assert shop.store.upkeep.absent() == {GONE: shop.store.upkeep.absent_seconds - TURN_SECONDS}
-    assert shop.store.deliveries.counts(GONE).queued == 40
-    assert shop.round()[-1] == GONE
-    assert _contents(shop.client) == remain
-    backlog = shop.store.deliveries.backlog("0a")
-    assert (backlog.lanes, shop.client.call("ZCARD", KEYS.due)) == (40, 1)
-    assert shop.store.deliveries.counts(GONE).queued == 0
+    remain = _contents(driver.client, but=GONE)
+    driver.client.call("HSET", KEYS.accounts, GONE, driver.store.upkeep.absent_seconds - 2 * TURN_SECONDS)
+    assert set(driver.round()) == {""}
+    assert driver.store.upkeep.absent() == {GONE: driver.store.upkeep.absent_seconds - TURN_SECONDS}
+    assert driver.store.deliveries.counts(GONE).queued == 40
+    assert driver.round()[-1] == GONE
+    assert _contents(driver.client) == remain
+    backlog = driver.store.deliveries.backlog("0a")
+    assert (backlog.lanes, driver.client.call("ZCARD", KEYS.due)) == (40, 1)
+    assert driver.store.deliveries.counts(GONE).queued == 0
     both.close()
 
 
-def test_an_account_that_is_back_is_kept(shop: Shop, valkey: ValkeyServer) -> None:
-    """A router that has the account in its settings, or a flow that is written for it, begins its time anew."""
-    both = Shop(valkey.url, HERE, GONE)
+def test_an_account_that_is_back_is_kept(driver: Driver, valkey: ValkeyServer) -> None:
+    """An account's absence starts from zero when a router has it in its settings, or a flow is written for it."""
+    both = Driver(valkey.url, HERE, GONE)
     both.flow(GONE)
-    almost = shop.store.upkeep.absent_seconds
-    shop.client.call("HSET", KEYS.accounts, GONE, almost)
+    almost = driver.store.upkeep.absent_seconds
+    driver.client.call("HSET", KEYS.accounts, GONE, almost)
     assert next(both.store.upkeep.round(), None) is not None
-    assert shop.store.upkeep.absent() == {}
-    shop.client.call("HSET", KEYS.accounts, GONE, almost)
+    assert driver.store.upkeep.absent() == {}
+    driver.client.call("HSET", KEYS.accounts, GONE, almost)
     both.flow(GONE)
-    assert set(shop.round()) == {""}
+    assert set(driver.round()) == {""}
     assert both.store.flows.count(GONE) == 2
-    assert list(shop.store.upkeep._forget(GONE)) == [], "a process that has just begun to forget it goes on"
+    assert list(driver.store.upkeep._forget(GONE)) == [], "a process that was about to remove its data does not"
     assert both.store.flows.count(GONE) == 2
     both.close()
 
 
-def test_a_contact_keeps_its_newest_conversations(shop: Shop) -> None:
+def test_a_contact_keeps_its_newest_conversations(driver: Driver) -> None:
     """A contact that often writes to thousands of our addresses keeps a hundred assigned conversations."""
-    flow, theirs = shop.flow(HERE), "+16660000001"
+    flow, theirs = driver.flow(HERE), "+16660000001"
     for number in range(150):
-        shop.accept(flow, theirs, ours=f"+1777{number:07d}", lasting=True)
-    contact = shop.store.contacts.get(HERE, theirs)
+        driver.accept(flow, theirs, ours=f"+1777{number:07d}", lasting=True)
+    contact = driver.store.contacts.get(HERE, theirs)
     assert contact is not None
     assert set(contact.assignments) == {f"+1777{number:07d}" for number in range(50, 150)}
-    assert shop.client.call("TTL", KEYS.contacts + contact_id(theirs)) == -1
+    assert driver.client.call("TTL", KEYS.contacts + contact_id(theirs)) == -1
 
 
 def _contents(client: Client, *, but: str = "never") -> dict[bytes, Any]:
-    """Read all keys, but those that name an account, and its lanes and fields."""
+    """Read all keys and values, without those of one account (`but`)."""
     found = {}
     for key in client.call("KEYS", "*"):
         if key.split(b":", 3)[2:3] != [but.encode()] and not key.startswith((b"due:", b"upkeep:")):
@@ -305,12 +305,12 @@ def _hash(client: Client, key: bytes, but: str) -> dict[bytes, bytes]:
     return {name: value for name, value in zip(words[::2], words[1::2], strict=True) if name != but.encode()}
 
 
-def test_absence_is_measured_by_rounds(shop: Shop) -> None:
+def test_absence_is_measured_by_rounds(driver: Driver) -> None:
     """An account is absent for as long as routers ran without it, whatever a clock says."""
-    shop.client.call("HSET", KEYS.accounts, GONE, 0)
+    driver.client.call("HSET", KEYS.accounts, GONE, 0)
     for _ in range(3):
-        shop.round()
-    upkeep: Upkeep = shop.store.upkeep
+        driver.round()
+    upkeep: Upkeep = driver.store.upkeep
     assert upkeep.absent() == {GONE: 3 * TURN_SECONDS}
     assert list(upkeep.round()) == []
     assert upkeep.absent() == {GONE: 3 * TURN_SECONDS}

@@ -16,7 +16,7 @@ from tests.integrations.sending import settings
 from tests.valkey import ValkeyServer
 
 ACCOUNT = "AC" + "0a" * 16
-# What redis-py says on a new connection.
+# What redis-py sends on a new connection.
 _HELLO = {"client", "select"}
 
 
@@ -36,7 +36,7 @@ def test_the_user_may_use_what_is_used_and_nothing_else(valkey: ValkeyServer) ->
 
 
 def test_the_user_has_the_routers_keys_and_channels_only(valkey: ValkeyServer) -> None:
-    """With it messages are accepted and claimed; other keys and channels, and dangerous commands, are refused."""
+    """The documented user can accept and claim messages; other keys and channels and dangerous commands are refused."""
     admin = Client(valkey.url)
     admin.call("ACL", "SETUSER", store_user.NAME, "reset", "on", *store_user.rules())
     url = f"unix://{store_user.NAME}:{quote(store_user.PASSWORD, safe='')}@{valkey.socket_path}"

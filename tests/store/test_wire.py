@@ -47,8 +47,8 @@ print(json.dumps([looks, why, again, silent, seconds]))
 """
 
 
-def test_a_reply_is_waited_for_without_a_look_for_it_first(valkey: ValkeyServer) -> None:
-    """A reply costs one look at the socket; a wait ends with the connection, and with the time that a call has."""
+def test_a_reply_costs_one_read_of_the_socket(valkey: ValkeyServer) -> None:
+    """A call reads the socket once, when the reply is there; it ends when the connection closes or its time is over."""
     done = subprocess.run(
         [sys.executable, "-c", _CALLS, valkey.url],
         cwd=Path(__file__).parents[2],
