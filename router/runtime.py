@@ -30,6 +30,7 @@ from router.settings import Settings
 from router.store import connect
 from router.store.durability import refusal, warning
 from router.store.lanes import Lease
+from router.store.processes import SECONDS, Process
 from router.tunnel_address import TunnelWatch
 from router.web.webhooks import WebhookView
 
@@ -69,7 +70,9 @@ class Router:
         self.streams = Streams()
         self.ending = Ending(self.store, self.intake)
         # Work in the background
-        self.presence = Presence(settings, self.store, detector.loaded, self.deliverer.targets.shut)
+        self.presence = Presence(
+            settings, self.store, detector.loaded, self.deliverer.targets.shut, self._process_killed
+        )
         self.watch = SessionWatch(self.store, settings, ProxySessions(self.integrations.rest), self.fault)
         self.bulk = BulkReplayer(self.store, self.likelihood, settings.by_sid, gevent.sleep, self.fault)
 
@@ -78,7 +81,8 @@ class Router:
         self.deliverer.alive = alive
         gevent.spawn(self.sweeper.run)
         gevent.spawn(self._watch_store)
-        gevent.spawn(self._heal_outages)
+        gevent.spawn(self._write_heartbeats)
+        gevent.spawn(self._recover_missed)
         gevent.spawn(self._write_metrics)
         gevent.spawn(self.presence.run)
         gevent.spawn(self.bulk.run, self._stopping)
@@ -117,6 +121,13 @@ class Router:
     def _recovered(self, **found: Any) -> None:
         self.log.warning("recovery", **found)
 
+    def _process_killed(self, process: Process) -> None:
+        self.log.warning(
+            "process",
+            reason=f"{process} was killed, or could not reach the store for {SECONDS:.0f} s; the messages that it may "
+            "have missed are looked for at Twilio",
+        )
+
     def _watch_store(self) -> None:
         """Accept no messages while the store could lose them, and log what the store does not guarantee."""
         before = ""
@@ -130,14 +141,19 @@ class Router:
                     self.log.warning("store", reason=now or "the store is safe for messages again")
             gevent.sleep(WATCH_SECONDS)
 
-    def _heal_outages(self) -> None:
-        """Write heartbeats, and recover the messages that were missed while there were none."""
+    def _write_heartbeats(self) -> None:
+        """Write heartbeats, and the periods in which messages may have been missed."""
+        while not self.deliverer.stopping:
+            with contextlib.suppress(StoreUnavailable):  # a later heartbeat finds the gap
+                self.healer.beat()
+            gevent.sleep(BEAT_SECONDS)
+
+    def _recover_missed(self) -> None:
+        """Recover the messages of these periods; it may take minutes, so it is not done between two heartbeats."""
         while not self.deliverer.stopping:
             try:
-                self.healer.beat()
-            except StoreUnavailable:  # a later heartbeat finds the gap
-                pass
-            except Exception as error:  # noqa: BLE001 - an error must stop neither messages nor heartbeats
+                self.healer.recover()
+            except Exception as error:  # noqa: BLE001 - the next period may be recovered
                 self.fault(f"recovery: {type(error).__name__}: {error}")
             gevent.sleep(BEAT_SECONDS)
 
@@ -152,14 +168,15 @@ class Router:
 
     def stop(self) -> None:
         """Take no more leases, and wait until attempts under way are settled and late answers are sent."""
-        began = time.monotonic()
-        end = began + STOP_SECONDS
+        end = time.monotonic() + STOP_SECONDS
+        self.deliverer.close()
         self.presence.stop()
+        with contextlib.suppress(StoreUnavailable):  # then the entry of this process expires, which is a gap, too
+            self.healer.stop()
+            self.presence.withdraw()
         self.replier.hurry()
-        self.deliverer.stop(STOP_SECONDS)
+        self.deliverer.wait(STOP_SECONDS)
         self.replier.stop(max(LATE_SECONDS, end - time.monotonic()))
-        with contextlib.suppress(StoreUnavailable):  # the missing heartbeat is a gap then
-            self.healer.stop(time.monotonic() - began)
         self.integrations.close()
         self.store.close()
         metrics.write()

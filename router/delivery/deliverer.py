@@ -288,11 +288,14 @@ class Deliverer:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    def stop(self, seconds: float) -> int:
-        """Take no more leases, and wait for the attempts under way; return how many did not end within `seconds`."""
+    def close(self) -> None:
+        """Take no more leases, and release those that wait for a slot."""
         self._stopping = True
         self.freed.set()
         self.decline_overdue(math.inf)
+
+    def wait(self, seconds: float) -> int:
+        """Wait for the attempts under way; return how many did not end within `seconds`."""
         end = time.monotonic() + seconds
         while self._crew.busy and (left := end - time.monotonic()) > 0:  # a claim under way may still start attempts
             self._crew.join(left)

@@ -1,5 +1,8 @@
 """Keeps the process registered in the store while it accepts messages, and requests missing language models.
 
+It also finds the entries of processes that were killed: Twilio got no answer to the messages that these had just
+received, and calls a webhook only once. The period becomes a gap of their accounts, see router/queries/outage.py.
+
 The process that forks the workers loads the models, so that all share them. It cannot read the store, but a worker can.
 """
 
@@ -16,7 +19,8 @@ from router.language.detector import needed
 from router.machine import ASK, host, machine
 from router.settings import Settings
 from router.store import Store
-from router.store.processes import EVERY, Process, Served
+from router.store.outages import Gap
+from router.store.processes import EVERY, Expired, Process, Served
 
 # The interval at which the languages of flows are read: one call for each bucket of the accounts.
 _LOOK: Final = 1.0
@@ -34,13 +38,20 @@ class Presence:
         store: the store that has the entries.
         languages: the codes of the languages whose models it has loaded.
         shut: returns the targets with an open breaker, as in `Process.shut`.
+        killed: called with each process that was killed, once its gaps are written.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, languages: frozenset[str], shut: Callable[[], Iterable[tuple[str, str]]]
+        self,
+        settings: Settings,
+        store: Store,
+        languages: frozenset[str],
+        shut: Callable[[], Iterable[tuple[str, str]]],
+        killed: Callable[[Process], None],
     ) -> None:
         self._store = store
         self._shut = shut
+        self._killed = killed
         self._languages = languages
         self._serves = Served.of(settings)
         self._process = Process(
@@ -64,17 +75,28 @@ class Presence:
             with contextlib.suppress(StoreUnavailable, OSError):
                 process = replace(process, shut=tuple(sorted(self._shut())[:_SHUT]))
                 if now >= announce_at or process != self._announced:
-                    self._store.processes.announce(process, self._announced, self._serves)
+                    expired = self._store.processes.announce(process, self._announced, self._serves)
                     self._announced, announce_at = process, now + EVERY
+                    for each in expired:
+                        self._write_gaps(each)
                 if now >= request_at and not needed(self._store.languages.named()) <= self._languages:
                     request_at = now + _AGAIN
                     if os.getppid() == process.master:
                         os.kill(process.master, ASK)
             self._stopped.wait(_LOOK)
 
+    def _write_gaps(self, expired: Expired) -> None:
+        """Write the gaps of a process that was killed; after an error the next announcement finds it again."""
+        processes, outages = self._store.processes, self._store.outages
+        outages.extend_all(processes.served(expired.process.serves).accounts, Gap(expired.from_, expired.to))
+        processes.forget(expired.to)
+        self._killed(expired.process)
+
     def stop(self) -> None:
-        """Stop announcing, and withdraw the entry."""
+        """Announce the process no more."""
         self._stopped.set()
+
+    def withdraw(self) -> None:
+        """Remove the entry of this process: it ends as intended. Raises StoreUnavailable."""
         if self._announced is not None:
-            with contextlib.suppress(StoreUnavailable):
-                self._store.processes.withdraw(self._announced)
+            self._store.processes.withdraw(self._announced)

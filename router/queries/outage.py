@@ -1,8 +1,8 @@
 """Automatic recovery after an outage: fetches the missed messages from Twilio's REST API and accepts them.
 
 Messages may have been missed if this router answered 503, if no router served the account for some time, if the only
-one was restarted, or if a signature matches again after some that did not. Each such period is stored as a gap. When a
-gap is so old that Twilio has given up on its messages, one process fetches them from Twilio.
+one was restarted, if a process was killed, or if a signature matches again after some that did not. Each such period is
+stored as a gap. When a gap is so old that Twilio has given up on its messages, one process fetches them from Twilio.
 
 A message is accepted only if no other program can have handled it: at Twilio, the address's webhook URL is this
 router's, and its fallback URL is this router's, too, or empty. All others are only reported.
@@ -13,7 +13,7 @@ https://www.twilio.com/docs/messaging/api/message-resource
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,6 +97,7 @@ class Healer:
         self._refused_before_match: dict[str, float] = {}
         self._seen: dict[tuple[str, str], int] = {}
         self._unwritten: set[tuple[str, str]] = set()
+        self._gaps: Mapping[str, Gap] = {}
         self._failed: dict[str, _Failed] = {}
 
     # -- called by the webhook view ----------------------------------------------------------------------------------
@@ -122,29 +123,34 @@ class Healer:
     # -- the beat ----------------------------------------------------------------------------------------------------
 
     def beat(self) -> None:
-        """Write the heartbeat and new gaps; process the gaps that are old enough.
+        """Write the heartbeat and new gaps.
 
         Raises StoreUnavailable while the store is unavailable: the missing heartbeat then becomes a gap.
         """
         self._write_seen()
-        gaps = self._store.outages.beat(self._served, master=_master(), silence=SILENCE_SECONDS)
+        self._gaps = self._store.outages.beat(self._served, master=_master(), silence=SILENCE_SECONDS)
         self._write_missed()
+
+    def recover(self) -> None:
+        """Process the gaps that the last heartbeat found, if they are old enough.
+
+        It may take minutes, so it must not be called by what calls `beat`.
+        """
         if not self._settings.recover:
             return
         now = time.time()
-        for sid, gap in gaps.items():
+        for sid, gap in self._gaps.items():
             failed = self._failed.get(sid)
             if gap.to / 1000 + SETTLE_SECONDS > now or (failed and failed.until > time.monotonic()):
                 continue
             account = self._settings.account(sid)
             if account is not None:
-                with suppress(
-                    StoreUnavailable
-                ):  # in a Cluster only this account may be concerned; a later beat retries
+                # In a Cluster only this account may be concerned; a later call retries.
+                with suppress(StoreUnavailable):
                     self._recover(account, gap)
 
-    def stop(self, seconds_ago: float) -> None:
-        """Record that this process stopped accepting messages some time ago; call it after the last `beat`.
+    def stop(self) -> None:
+        """Record that this process accepts no more messages; call it after the last `beat`.
 
         The periods that it has not written yet are gaps. So are those of refused signatures, because the next process
         does not know of them, and may be the one with the right key.
@@ -152,7 +158,7 @@ class Healer:
         for sid in list(self._refused):
             self._refused_before_match.setdefault(sid, self._refused.pop(sid))
         self._write_missed()
-        self._store.outages.stop(self._served, master=_master(), seconds_ago=seconds_ago)
+        self._store.outages.stop(self._served, master=_master())
 
     def _write_seen(self) -> None:
         by_account: dict[str, list[str]] = {}

@@ -79,7 +79,7 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     sessions:{0}          | router  | When all sessions were ended. After 7 days, the maximum age of a session
     processes:{0}         | router  | The entry of each process that takes messages. A member: 20 s after its last
                           |         | announcement, or when its process stops; all: with the last of them
-    served:{0}:<digest>   | router  | The accounts and handlers of some processes. 20 s after their last announcement
+    served:{0}:<digest>   | router  | The accounts and handlers of some processes. 40 s after their last announcement
     refused_reload:{0}:<> | router  | Why a router was not reloaded, for the command that asked for it. After 60 s
     upkeep:{0}            | router  | The lock for the upkeep. After 300 s
 """

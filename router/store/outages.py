@@ -82,21 +82,27 @@ class Outages:
         self._begun |= begun
         return gaps
 
-    def stop(self, account_sids: Iterable[str], *, master: str, seconds_ago: float) -> None:
-        """Record that this process stopped accepting messages of these accounts some time ago.
+    def stop(self, account_sids: Iterable[str], *, master: str) -> None:
+        """Record that this process stopped accepting messages of these accounts.
 
         If no other process serves them, the first heartbeat under another master makes a gap of the time in between.
         """
         chunks = _in_chunks(account_sids)
-        arguments: list[Word] = [int(seconds_ago * 1000), master]
-        self._client.answers(
-            [script("outage_stop", [AccountKeys(tag).alive], [*arguments, *sids]) for tag, sids in chunks]
-        )
+        self._client.answers([script("outage_stop", [AccountKeys(tag).alive], [master, *sids]) for tag, sids in chunks])
 
     def extend(self, account_sid: str, from_: float, to: float) -> None:
         """Add to the account's gap the period between two times, in seconds since 1970."""
         arguments: list[Word] = [account_sid, int(from_ * 1000), int(to * 1000)]
         self._client.script("outage_extend", [AccountKeys(account_sid).gaps], arguments, writes=True)
+
+    def extend_all(self, account_sids: Iterable[str], gap: Gap) -> None:
+        """Add a gap to those of several accounts. Raises StoreUnavailable if one was not written; may be repeated."""
+        written = self._client.answers(
+            [script("outage_extend", [AccountKeys(sid).gaps], [sid, gap.from_, gap.to]) for sid in account_sids]
+        )
+        for reply in written:
+            if isinstance(reply, StoreUnavailable):
+                raise reply
 
     def close(self, account_sid: str, gap: Gap) -> bool:
         """Remove a gap that has been processed; False if it has grown since."""

@@ -1,11 +1,12 @@
 """A registry of the processes that accept messages, on all machines, with their accounts and languages.
 
-Each process renews its entry regularly; an entry expires after some seconds, so that a killed process disappears.
+Each process renews its entry regularly, and withdraws it when it stops. An entry that expires instead is that of a
+process which was killed: messages that it was answering may be lost.
 """
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from typing import Final
 
@@ -93,17 +94,43 @@ class Served:
         return sha256(self.packed().encode()).hexdigest()[:24]
 
 
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """An entry that was not withdrawn: its process was killed, or could not reach the store.
+
+    Args:
+        process: the process.
+        from_: its last renewal, in ms since 1970 by the store's clock.
+        to: the time when the entry expired.
+    """
+
+    process: Process
+    from_: int
+    to: int
+
+
 class Processes:
     """Registers and lists processes."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def announce(self, process: Process, before: Process | None, serves: Served) -> None:
-        """Register a process for `SECONDS`, replacing its previous entry."""
+    def announce(self, process: Process, before: Process | None, serves: Served) -> list[Expired]:
+        """Register a process for `SECONDS`, replacing its previous entry; return the expired entries.
+
+        They come in the order in which they expired, and each time until `forget` removes them.
+        """
         entries = ["" if each is None else _written(each) for each in (process, before)]
-        keys = [PROCESSES, served(process.serves)]
-        self._client.script("announce", keys, [*entries, int(SECONDS * 1000), serves.packed()])
+        keys, lifetime = [PROCESSES, served(process.serves)], int(SECONDS * 1000)
+        found = self._client.script("announce", keys, [*entries, lifetime, serves.packed()])
+        return [
+            Expired(_read(entry), int(until) - lifetime, int(until))
+            for entry, until in zip(found[::2], found[1::2], strict=True)
+        ]
+
+    def forget(self, to: int) -> None:
+        """Remove the entries that expired at `to` or before, unless they were renewed since."""
+        self._client.call("ZREMRANGEBYSCORE", PROCESSES, "-inf", to)
 
     def withdraw(self, process: Process) -> None:
         """Remove the entry of a process that accepts no more messages."""
@@ -145,6 +172,10 @@ def _written(process: Process) -> str:
 
 
 def _read(text: bytes) -> Process:
-    values = json.loads(text)
-    shut = tuple((sid, target) for sid, target in values.get("shut", ()))  # an older version does not say it
+    # The process may have an older or a newer version, with other fields.
+    values = {name: value for name, value in json.loads(text).items() if name in _FIELDS}
+    shut = tuple((sid, target) for sid, target in values.get("shut", ()))
     return Process(**values | {"languages": tuple(values["languages"]), "shut": shut})
+
+
+_FIELDS: Final = frozenset(field.name for field in fields(Process))

@@ -15,7 +15,7 @@ from router.queries.outage import Healer
 from router.settings import Settings, load
 from router.store import Store, connect
 from router.store.client import Client
-from router.store.keys import AccountKeys
+from router.store.keys import PROCESSES, AccountKeys
 from router.store.lanes import Written, new_token
 from router.store.outages import Gap, Report
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, sid
@@ -83,9 +83,10 @@ class Ward:
         return [each.message_sid for each in self.store.deliveries.newest(ACCOUNT)][::-1]
 
     def beat(self) -> None:
-        """Note a sign of life, with the gap pending."""
+        """Write a heartbeat and recover what was missed, with the gap pending."""
         self.store.outages.extend(ACCOUNT, self.gap.from_ / 1000, self.gap.to / 1000)
         self.healer.beat()
+        self.healer.recover()
 
 
 @pytest.fixture
@@ -224,6 +225,7 @@ def test_a_young_gap_waits(ward: Ward) -> None:
     """A look begins only after the time in which Twilio may still call the fallback URL."""
     ward.store.outages.extend(ACCOUNT, ward.now - 60, ward.now - 10)
     ward.healer.beat()
+    ward.healer.recover()
     assert ward.twilio.requests == []
 
 
@@ -243,6 +245,7 @@ def test_it_can_be_turned_off(ward: Ward) -> None:
     healer = ward.another(recover=False)
     ward.store.outages.extend(ACCOUNT, ward.gap.from_ / 1000, ward.gap.to / 1000)
     healer.beat()
+    healer.recover()
     assert ward.twilio.requests == []
 
 
@@ -274,12 +277,12 @@ def test_what_a_process_had_not_written_yet_is_a_gap_when_it_stops(ward: Ward, s
     """A 503 of the last seconds is not forgotten at a stop or a reload, nor are signatures that were refused."""
     ward.healer.beat()
     getattr(ward.healer, sign)(ACCOUNT)
-    ward.healer.stop(0.0)
+    ward.healer.stop()
     assert list(ward.store.outages.beat([ACCOUNT], master="here", silence=12)) == [ACCOUNT]
 
 
-def test_a_restart_is_a_gap_and_a_reload_is_none(valkey: ValkeyServer, tmp_path: Path) -> None:
-    """What Twilio could not deliver while the only router was restarted is looked for; a reload loses nothing."""
+def test_a_restart_and_a_kill_are_gaps_and_a_reload_is_none(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """What Twilio could not deliver while the only router was restarted is fetched, also if it was killed."""
     client, keys = Client(valkey.url), AccountKeys(ACCOUNT)
 
     def began(before: Any = None) -> Any:
@@ -301,6 +304,15 @@ def test_a_restart_is_a_gap_and_a_reload_is_none(valkey: ValkeyServer, tmp_path:
         gap = wait_until(lambda: client.call("HGET", keys.gaps, ACCOUNT), what="a gap is written")
         from_, to = map(int, gap.split())
         assert from_ < to
+        client.call("DEL", keys.gaps)
+        entries = wait_until(lambda: client.call("ZRANGE", PROCESSES, 0, -1), what="the process is announced")
+        service.kill()
+        now = int(client.call("TIME")[0]) * 1000
+        client.call("ZADD", PROCESSES, now, *entries)  # as if its entry had expired, 20 s later
+        service.start()
+        gap = wait_until(lambda: client.call("HGET", keys.gaps, ACCOUNT), what="a gap is written for the killed one")
+        assert gap.decode() == f"{now - 20_000} {now}"
+        wait_until(lambda: "was killed, or could not reach the store" in service.log.read_text(), what="a log line")
     finally:
         service.close()
         client.close()

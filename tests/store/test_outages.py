@@ -50,13 +50,20 @@ def test_silence_is_a_gap(client: Client, outages: Outages) -> None:
     assert 58_000 < found[ONE].to - last < 90_000
 
 
+def test_a_gap_of_several_accounts(outages: Outages) -> None:
+    """The gap of a killed process is added to those of all its accounts."""
+    outages.extend(ONE, 2.0, 3.0)
+    outages.extend_all([ONE, OTHER], Gap(1000, 2500))
+    assert outages.beat([ONE, OTHER], master=HERE, silence=12) == {ONE: Gap(1000, 3000), OTHER: Gap(1000, 2500)}
+
+
 def test_a_restart_is_a_gap(client: Client, outages: Outages) -> None:
     """A router that starts after the last one stopped finds a gap from the stop to its start, once."""
     outages.beat([ONE, OTHER], master=HERE, silence=12)
-    outages.stop([ONE], master=HERE, seconds_ago=2)
+    outages.stop([ONE], master=HERE)
     found = Outages(client, keep_seconds=3600).beat([ONE, OTHER], master=NEXT, silence=12)
     assert list(found) == [ONE]
-    assert 2_000 <= found[ONE].to - found[ONE].from_ < 30_000
+    assert 0 <= found[ONE].to - found[ONE].from_ < 30_000
     assert outages.close(ONE, found[ONE])
     assert Outages(client, keep_seconds=3600).beat([ONE, OTHER], master=NEXT, silence=12) == {}
 
@@ -67,7 +74,7 @@ def test_a_stop_is_no_gap_while_others_accept(client: Client, outages: Outages, 
     going_on = [(Outages(client, keep_seconds=3600), name) for name in others]
     for each, name in (*going_on, (outages, HERE)):
         assert each.beat([ONE], master=name, silence=12) == {}
-    outages.stop([ONE], master=HERE, seconds_ago=2)
+    outages.stop([ONE], master=HERE)
     for each, name in going_on or [(Outages(client, keep_seconds=3600), HERE)]:
         assert each.beat([ONE], master=name, silence=12) == {}
     assert Outages(client, keep_seconds=3600).beat([ONE], master=NEXT, silence=12) == {}

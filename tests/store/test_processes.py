@@ -1,5 +1,6 @@
 """The list of processes: an entry lasts as long as its process renews it; the accounts that it serves find it."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -54,6 +55,7 @@ def test_a_process_is_never_listed_without_what_it_serves(valkey: ValkeyServer) 
         def script(self, *given: Any, **named: Any) -> Any:
             valkey.flush()
             steps.append(super().script(*given, **named))
+            return steps[-1]
 
     processes = Processes(Watched(valkey.url))
     processes.announce(_process(1, serves), None, serves)
@@ -73,18 +75,42 @@ def test_a_second_announcement_replaces_the_first(processes: Processes) -> None:
     assert processes.present() == []
 
 
-def test_a_process_without_renewal_is_removed(processes: Processes, valkey: ValkeyServer) -> None:
-    """An entry that was not renewed is not listed, and the next announcement removes it; all keys expire."""
-    serves = _served(AC)
-    processes.announce(_process(1, serves), None, serves)
+def test_a_process_that_was_killed_is_reported_until_it_is_forgotten(
+    processes: Processes, valkey: ValkeyServer
+) -> None:
+    """An entry that expired is not listed; announcements return it until it is forgotten; one that is renewed stays."""
+    killed, slow, alive = (_process(pid, _served(AC)) for pid in (1, 2, 3))
+    for each in (killed, slow):
+        processes.announce(each, None, _served(AC))
     client = Client(valkey.url)
-    (member,) = client.call("ZRANGE", PROCESSES, 0, -1)
-    client.call("ZADD", PROCESSES, 1, member)
+    now = int(client.call("TIME")[0]) * 1000
+    for number, member in enumerate(client.call("ZRANGE", PROCESSES, 0, -1)):
+        client.call("ZADD", PROCESSES, now - 5000 + number, member)
     assert processes.present() == []
-    processes.announce(_process(2, serves), None, serves)
-    assert client.call("ZCARD", PROCESSES) == 1
+    expired = processes.announce(alive, None, _served(AC))
+    assert {each.process for each in expired} == {killed, slow}
+    assert {each.to - each.from_ for each in expired} == {20_000}
+    assert processes.announce(alive, alive, _served(AC)) == expired
+    assert processes.served(killed.serves).accounts == (AC,)
+    assert [each.process for each in processes.announce(slow, slow, _served(AC))] == [killed]
+    processes.forget(max(each.to for each in expired))
+    assert processes.announce(alive, alive, _served(AC)) == []
+    assert set(processes.present()) == {slow, alive}
     for key in client.call("KEYS", "*"):
-        assert 0 < client.call("PTTL", key) <= 20_000
+        assert 0 < client.call("PTTL", key) <= 40_000
+    client.close()
+
+
+def test_an_entry_of_another_version_can_be_read(processes: Processes, valkey: ValkeyServer) -> None:
+    """Fields that this version does not know are ignored, and it needs none that an older version did not write."""
+    processes.announce(_process(1, _served(AC)), None, _served(AC))
+    client = Client(valkey.url)
+    [(entry, until)] = [client.call("ZRANGE", PROCESSES, 0, -1, "WITHSCORES")]
+    client.call("DEL", PROCESSES)
+    values = json.loads(entry) | {"newer": 1}
+    del values["shut"]
+    client.call("ZADD", PROCESSES, until, json.dumps(values))
+    assert processes.present() == [_process(1, _served(AC))]
     client.close()
 
 

@@ -42,7 +42,8 @@ def deliverer(driver: Driver) -> Iterator[Deliverer]:
     integrations = build(made, {})
     deliverer = Deliverer(driver.store, integrations, made, lambda _: None, lambda _lease, _twiml: None)
     yield deliverer
-    assert deliverer.stop(10) == 0
+    deliverer.close()
+    assert deliverer.wait(10) == 0
     integrations.close()
 
 
@@ -135,5 +136,6 @@ def test_a_stopping_process_releases_messages_that_wait_for_a_slot(driver: Drive
     deliverer.targets.take(target_of(driver), time.monotonic())
     for lease in leases:
         deliverer.begin(lease)
-    deliverer.stop(10)
+    deliverer.close()
+    deliverer.wait(10)
     wait_for(driver, "queued")

@@ -3,7 +3,7 @@
 -- removes the record; the first heartbeat of a new process under another master makes a gap of it.
 --
 -- KEYS 1 alive   hash   "<AccountSid> stopped" -> "<ms at which the process stopped> <master>"
--- ARGV 1 ms since the process stopped accepting messages   2 the name of its master   3… the accounts
+-- ARGV 1 the name of its master   2… the accounts
 local time = redis.call('TIME')
-local at = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]
-for i = 3, #ARGV do redis.call('HSET', KEYS[1], ARGV[i] .. ' stopped', string.format('%.0f %s', at, ARGV[2])) end
+local at = time[1] * 1000 + math.floor(time[2] / 1000)
+for i = 2, #ARGV do redis.call('HSET', KEYS[1], ARGV[i] .. ' stopped', string.format('%.0f %s', at, ARGV[1])) end
