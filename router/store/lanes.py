@@ -113,9 +113,9 @@ class Lanes:
                 keys.lanes + lane,
                 keys.log,
                 keys.dead,
+                *(appended.keys(account_sid) if appended else ()),
                 *[keys.addresses + identity for identity, _ in versions],
                 *[keys.contacts + contact_id(identity) for identity in (choice.identities if choice else ())],
-                *(appended.keys(account_sid) if appended else ()),
             ],
             [
                 token,
@@ -127,10 +127,10 @@ class Lanes:
                 self._delivered_ms,
                 self._silence.ms(account_sid),
                 self._lease_ms if self.confirms else 0,
-                len(versions),
-                *[version for _, version in versions],
                 self._choice(choice, facts.get("flow", ""), lease_kept=lease_kept, final=final) if choice else "",
                 appended.write() if appended else "",
+                len(versions),
+                *[version for _, version in versions],
                 *fields,
             ],
             writes=True,
@@ -157,7 +157,8 @@ class Lanes:
         )
 
     def _choice(self, choice: Choice, chosen: Word, *, lease_kept: bool, final: bool) -> str:
-        """Return the choice as JSON for accept.lua."""
+        """Return the choice as JSON for choice.lua."""
+        migrate = {"migrate": _migration(choice.migration)} if choice.migration else {}
         return json.dumps(
             {
                 "ours": choice.ours,
@@ -174,7 +175,7 @@ class Lanes:
                 "known": choice.known,
                 "final": final,
                 "settled": choice.settled,
-                "migrate": _migration(choice.migration) if choice.migration else None,
+                **migrate,
                 "learned": json.dumps(choice.learned, separators=(",", ":")) if choice.learned else "",
                 "preference": choice.preference,
                 "transient": choice.transient,
