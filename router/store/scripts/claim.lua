@@ -20,30 +20,38 @@ local BYTES = 4 * 1024 * 1024 -- of messages in one reply, about
 local now, lease_now = clocks(tag, tonumber(ARGV[10]))
 
 -- 1. Leases that have ended: their holders have vanished.
-for _, lane_id in ipairs(redis.call('ZRANGE', leases, '-inf', lease_now, 'BYSCORE', 'LIMIT', 0, looks)) do
-  redis.call('ZREM', leases, lane_id)
+
+-- Ends the head of a lane if it was delivered late, or lost too often; else it is sent again.
+local function take_back(lane_id)
   local id = redis.call('LINDEX', lanes .. lane_id, 0)
   local m = id and redis.call('HMGET', messages .. id, 'lease', 'late', 'flow')
-  if id and m[1] then
-    local message, lost = messages .. id, m[2] and 0 or redis.call('HINCRBY', messages .. id, 'lost', 1)
-    local most = ARGV[5]
-    if string.find(flow_of(set_of(id, m[3])), '^handler:') then most = ARGV[6] end
-    if m[2] then
-      done(lane_id, id, 'delivered', token, now, retention)
-    elseif lost >= tonumber(most) then
-      redis.call('HSET', message, 'error', 'The process that was sending it vanished ' .. lost .. ' times')
-      done(lane_id, id, 'undelivered', token, now, retention)
-    else
-      redis.call('HDEL', message, 'lease')
-      redis.call('HSET', message, 'state', 'queued')
-    end
+  if not id or not m[1] then return end
+  if m[2] then
+    done(lane_id, id, 'delivered', token, now, retention)
+    return
   end
+  local message, most = messages .. id, tonumber(ARGV[5])
+  if string.find(flow_of(set_of(id, m[3])), '^handler:') then most = tonumber(ARGV[6]) end
+  local lost = redis.call('HINCRBY', message, 'lost', 1)
+  if lost >= most then
+    redis.call('HSET', message, 'error', 'The process that was sending it vanished ' .. lost .. ' times')
+    done(lane_id, id, 'undelivered', token, now, retention)
+  else
+    redis.call('HDEL', message, 'lease')
+    redis.call('HSET', message, 'state', 'queued')
+  end
+end
+
+for _, lane_id in ipairs(redis.call('ZRANGE', leases, '-inf', lease_now, 'BYSCORE', 'LIMIT', 0, looks)) do
+  redis.call('ZREM', leases, lane_id)
+  take_back(lane_id)
   wait(lane_id, now)
 end
 
 -- 2. Due sets, the longest waiting first: from each, as many heads as the caller has slots for.
 local out, left, bytes = {now, 0, 0}, false, 0
 
+-- Leases the head of a lane of a due set, and adds its entry to the set's group in the reply.
 local function take(set, lane_id, group, resumed)
   local id = redis.call('LINDEX', lanes .. lane_id, 0)
   local head = id and read_head(id)
@@ -62,6 +70,49 @@ local function more(has, factor, least)
   return math.max(least, math.ceil((factor * free - has) / (1 + factor)))
 end
 
+-- Leases heads of a due set: at most as many as its account, and its target, may have slots for.
+local function take_from(set)
+  local account = account_of(set)
+  local account_has = room.accounts[account] or 0
+  local least = (room.factor > 0 and account_has == 0) and 1 or 0
+  local wanted = room.factor > 0 and more(account_has, room.factor, least) or free
+  if wanted == 0 then
+    left = true
+    return
+  end
+  local target, paused, validity = flow_of(set)
+  if paused == '1' then return end
+  local resumed = redis.call('GET', 'resumed:' .. tag .. ':' .. set)
+  local key, before, name = account .. ' ' .. target, now, room.names[target]
+  local has = room.targets[key] or {0, room.share}
+  local shut = room.shut[target] or room.shut[key]
+  if shut or has[1] >= has[2] then
+    -- This target gets no message now. But heads that have been due for longer than their ValidityPeriod are too old:
+    -- they are handed out to be settled.
+    left = left or not shut
+    key, before, name = account .. ' none', now - validity, nil
+    if tonumber(resumed or 0) > before then before = -1 end
+    has = room.targets[key] or {0, room.share}
+  end
+  wanted = math.min(wanted, has[2] - has[1], more(has[1], 1, least), name or wanted)
+  local due_lanes = redis.call('ZRANGE', due .. ':' .. set, '-inf', before, 'BYSCORE', 'LIMIT', 0, wanted)
+  local group = {account, string.sub(set, 36), ''}
+  for _, lane_id in ipairs(due_lanes) do
+    if bytes < BYTES then take(set, lane_id, group, resumed) end
+  end
+  local taken = #group - 3
+  if taken > 0 then
+    group[3] = redis.call('GET', flows .. set) or ''
+    free = free - taken
+    room.accounts[account] = account_has + taken
+    room.targets[key] = {has[1] + taken, has[2]}
+    if name then room.names[target] = name - taken end
+    out[#out + 1] = group
+  end
+  if #due_lanes > 0 then refresh(set) end
+  left = left or (not shut and #due_lanes == wanted)
+end
+
 if place < 0 then
   -- A random place, most often near the end: due sets that became due last have their turn soon, and older ones are
   -- claimed in any case, because other claims begin at the beginning.
@@ -78,47 +129,8 @@ while seen < #sets / 2 and bytes < BYTES and tonumber(sets[2 * seen + 2]) <= now
     ended = seen
     if room.factor == 0 then break end
   end
-  local set = sets[2 * seen + 1]
   seen = seen + 1
-  local account = account_of(set)
-  local account_has = room.accounts[account] or 0
-  local least = (room.factor > 0 and account_has == 0) and 1 or 0
-  local wanted = room.factor > 0 and more(account_has, room.factor, least) or free
-  local target, paused, validity
-  if wanted > 0 then target, paused, validity = flow_of(set) end
-  if wanted == 0 then
-    left = true
-  elseif paused ~= '1' then
-    local resumed = redis.call('GET', 'resumed:' .. tag .. ':' .. set)
-    local key, before, name = account .. ' ' .. target, now, room.names[target]
-    local has = room.targets[key] or {0, room.share}
-    local shut = room.shut[target] or room.shut[key]
-    if shut or has[1] >= has[2] then
-      -- This target gets no message now. But heads that have been due for longer than their ValidityPeriod are too old:
-      -- they are handed out to be settled.
-      left = left or not shut
-      key, before, name = account .. ' none', now - validity, nil
-      if tonumber(resumed or 0) > before then before = -1 end
-      has = room.targets[key] or {0, room.share}
-    end
-    wanted = math.min(wanted, has[2] - has[1], more(has[1], 1, least), name or wanted)
-    local due_lanes = redis.call('ZRANGE', due .. ':' .. set, '-inf', before, 'BYSCORE', 'LIMIT', 0, wanted)
-    local group = {account, string.sub(set, 36), ''}
-    for _, lane_id in ipairs(due_lanes) do
-      if bytes < BYTES then take(set, lane_id, group, resumed) end
-    end
-    local taken = #group - 3
-    if taken > 0 then
-      group[3] = redis.call('GET', flows .. set) or ''
-      free = free - taken
-      room.accounts[account] = account_has + taken
-      room.targets[key] = {has[1] + taken, has[2]}
-      if name then room.names[target] = name - taken end
-      out[#out + 1] = group
-    end
-    if #due_lanes > 0 then refresh(set) end
-    left = left or (not shut and #due_lanes == wanted)
-  end
+  take_from(sets[2 * seen - 1])
 end
 if ended or seen == looks or bytes >= BYTES then out[2] = place + (ended or seen) end
 if left or ended then out[3] = 1 end

@@ -3,7 +3,7 @@
 --   version             changes with preference, language and learned
 --   preference language learned   as router.routing.contact.Known
 --   lasting             1 if it is kept until it is erased
---   stay <ours>         the conversation with one of our addresses: "<flow> <firm 0|1> <ms of last message> <language>"
+--   stay <ours>         the conversation with one of our addresses: "<flow> <confident 0|1> <ms of last message> <language>"
 --   alias <digest>      another address of the contact; its own hash has only `of` (the digest of this one) and
 --   identity
 

@@ -31,7 +31,10 @@ local version, prefix, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local VALIDITY_MOST = 14 * 86400 * 1000 -- the longest ValidityPeriod: after it, no message of the pause is left
 local time = redis.call('TIME')
 local tag = string.match(KEYS[1], '{[^}]*}')
-local writes, ours, more = {}, {}, {}
+
+-- 1. The writes: all of them are refused if one is out of date.
+local writes, ours = {}, {}
+local more = {} -- address entry -> by how many flows the writes enlarge it
 for i = 1, (#KEYS - 3) / 6 do
   local k, a = 3 + (i - 1) * 6, 7 + (i - 1) * 8
   local w = {
@@ -47,6 +50,8 @@ for i = 1, (#KEYS - 3) / 6 do
   if w.expected ~= '' and gone then more[w.before] = (more[w.before] or 0) - 1 end
   if comes and (w.expected == '' or gone) then more[w.address] = (more[w.address] or 0) + 1 end
 end
+
+-- 2. The limits of the addresses, and conflicts of their default flows.
 
 -- The flows of an address before this write: sid -> {steps, channel of a default flow, enabled '0' or '1'}.
 local known = {}
@@ -100,34 +105,47 @@ for i, w in ipairs(writes) do
   end
 end
 
+-- 3. Nothing is refused any more.
+
+-- Removes a flow from the address entry that it belonged to; an entry without flows is removed.
+local function leave_address(w)
+  redis.call('HDEL', w.before, w.sid)
+  if redis.call('HLEN', w.before) <= 1 then
+    redis.call('DEL', w.before)
+  else
+    redis.call('HSET', w.before, 'version', version)
+  end
+end
+
+-- Returns a flow's place in the account's list; a new flow gets the last one.
+local function place_of(sid)
+  local place = redis.call('ZSCORE', KEYS[1], sid)
+  if place then return place end
+  local new = time[1] * 1000000 + time[2]
+  local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+  if last and tonumber(last) >= new then new = tonumber(last) + 1 end
+  place = string.format('%.0f', new)
+  redis.call('ZADD', KEYS[1], place, sid)
+  return place
+end
+
 -- The account is in use, even if no router has it in its settings yet (present.lua).
 redis.call('HSET', 'accounts' .. string.sub(KEYS[3], 10), string.sub(KEYS[1], -34), 0)
 for language in string.gmatch(ARGV[7], '%S+') do redis.call('SADD', KEYS[3], language) end
 for _, w in ipairs(writes) do
-  if w.record == '' or w.before ~= w.address then
-    redis.call('HDEL', w.before, w.sid)
-    if redis.call('HLEN', w.before) <= 1 then redis.call('DEL', w.before)
-    else redis.call('HSET', w.before, 'version', version) end
-  end
-  if w.record == '' or w.named_before ~= w.named then redis.call('ZREM', w.named_before, w.sid) end
-  if w.record == '' then
+  local removed = w.record == ''
+  if removed or w.before ~= w.address then leave_address(w) end
+  if removed or w.named_before ~= w.named then redis.call('ZREM', w.named_before, w.sid) end
+  if removed then
     redis.call('DEL', w.flow)
     redis.call('ZREM', KEYS[1], w.sid)
   else
-    local place = redis.call('ZSCORE', KEYS[1], w.sid)
-    if not place then
-      place = time[1] * 1000000 + time[2]
-      local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
-      if last and tonumber(last) >= place then place = tonumber(last) + 1 end
-      place = string.format('%.0f', place)
-      redis.call('ZADD', KEYS[1], place, w.sid)
-    end
     if string.find(w.expected, '^%S+ 1 ') and string.find(w.record, '^%S+ 0 ') then
       redis.call('SET', 'resumed' .. string.sub(prefix, 5) .. w.sid, clocks_read(tag), 'PX', VALIDITY_MOST)
     end
     redis.call('SET', w.flow, w.record)
     redis.call('HSET', w.address, 'version', version, w.sid, w.summary)
-    redis.call('ZADD', w.named, place, w.sid)
+    redis.call('ZADD', w.named, place_of(w.sid), w.sid)
   end
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[6], '*', 'flow', w.sid, 'by', ARGV[5], 'change', w.change)
 end

@@ -26,6 +26,7 @@ local function read_next(head)
 end
 
 local m = redis.call('HMGET', message, 'lease', 'round', 'state', 'settled', 'late', 'flow', 'history', 'said')
+local holder, state, settled, flow = m[1], m[3], m[4], m[6]
 
 -- The fields and values written with the outcome. If the message has `ended`, 'lost' and the error of a delivered one
 -- are left out.
@@ -46,42 +47,51 @@ local function write_fields()
   if out[1] then redis.call('HSET', message, unpack(out)) end
 end
 
-if not m[3] or (m[2] or '0') ~= round then return {'stale', now} end
-if m[1] ~= token then
-  if m[4] == token then -- the same call repeated: its reply was lost
-    local head = redis.call('LINDEX', lane, 0)
-    if head and redis.call('HGET', messages .. head, 'lease') == next_token then
-      local h, record, resumed = read_next(head)
-      redis.call('ZADD', leases, lease_now + lease, lane_id) -- the holder counts its lease from before this call
-      return {'next', now, h[2] or '', record, entry(head, lane_id, h, tonumber(h[7] or 0), resumed)}
-    end
-    return {'done', now}
-  end
-  if outcome ~= 'delivered' or m[3] == 'delivered' then return {'stale', now} end
-  if m[3] == 'undelivered' then -- given up too early: a late success still counts
+-- The reply to a call that was made before with the same tokens: its reply was lost.
+local function repeated()
+  local head = redis.call('LINDEX', lane, 0)
+  if not head or redis.call('HGET', messages .. head, 'lease') ~= next_token then return {'done', now} end
+  local h, record, resumed = read_next(head)
+  redis.call('ZADD', leases, lease_now + lease, lane_id) -- the holder counts its lease from before this call
+  return {'next', now, h[2] or '', record, entry(head, lane_id, h, tonumber(h[7] or 0), resumed)}
+end
+
+-- Records that a message was delivered by an attempt that had lost its lease. Returns the reply; nil if the message
+-- waits at the head of its lane, so that it has yet to be ended.
+local function deliver_late()
+  if state == 'undelivered' then -- given up too early: a late success still counts
     if redis.call('HEXISTS', message, 'raw') == 1 then write_fields() end -- not to one that has been erased
     redis.call('HSET', message, 'state', 'delivered')
     redis.call('HDEL', message, 'error')
     redis.call('ZREM', dead, id)
-    return {'late', now}
-  end
-  if m[3] == 'sending' then -- it is being sent again: whatever that attempt reports, the message is delivered
+  elseif state == 'sending' then -- it is being sent again: whatever that attempt reports, the message is delivered
     write_fields()
     redis.call('HSET', message, 'late', 1)
-    return {'late', now}
-  end
-  if m[3] == 'held' then -- it is in no lane, and need not be sent again
+  elseif state == 'held' then -- it is in no lane, and need not be sent again
     write_fields()
     unhold(id)
     finish(id, 'delivered', token, now, retention)
-    return {'late', now}
+  elseif redis.call('LINDEX', lane, 0) ~= id then
+    return {'stale', now}
+  else -- it waits to be sent again, which is no longer needed
+    leave(lane_id, set_of(id, flow))
+    return nil
   end
-  if redis.call('LINDEX', lane, 0) ~= id then return {'stale', now} end
-  lease = 0 -- it waits to be sent again, which is no longer needed: hand nothing over
-  leave(lane_id, set_of(id, m[6]))
-else
+  return {'late', now}
+end
+
+if not state or (m[2] or '0') ~= round then return {'stale', now} end
+if holder == token then
   if m[5] then outcome = 'delivered' end
   redis.call('ZREM', leases, lane_id)
+elseif settled == token then
+  return repeated()
+elseif outcome ~= 'delivered' or state == 'delivered' then
+  return {'stale', now}
+else
+  local reply = deliver_late()
+  if reply then return reply end
+  lease = 0 -- this caller has no slot for the next head
 end
 
 if outcome == 'retry' or outcome == 'release' then
