@@ -32,7 +32,7 @@ COMMANDS: Final = {
     "flows": "flows.flows",
     "deliveries": "deliveries.deliveries",
     "contacts": "contacts",
-    "migrate": "migrate",
+    "migrate": "migrate.migrate",
     "tunnel": "connect.tunnel",
     "connect": "connect.connect",
     "disconnect": "connect.disconnect",

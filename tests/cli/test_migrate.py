@@ -13,7 +13,7 @@ import pytest
 from router.errors import RouterError
 from router.message.inbound import Message, conversation_id
 from router.message.raw import FORM, Raw
-from router.queries.migration import everything
+from router.queries.migration_steps import everything
 from router.routing.resolve import Circumstance, identities, resolve
 from router.store import Store, connect
 from router.store.keys import AccountKeys

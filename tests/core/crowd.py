@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from router.match.values import bucket
 from router.message.inbound import Message
-from router.queries.migration import SHARES, shares_of
+from router.queries.shadow import SHARES, shares_of
 from router.routing.contact import moves
 from router.routing.resolve import Entry, resolve
 from tests.core.flows import AC, flow

@@ -1,16 +1,17 @@
 """Migrations: from one flow of an address to another one, such as from Proxy to Conversations, step by step."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from flask import Blueprint, Response, request
 
 from router.errors import RouterError, StoreUnavailable
 from router.flow.flex_flow import FlexFlow
-from router.queries import migration
-from router.queries.migration import BACK, NEXT, Way
+from router.queries import migration_steps
+from router.queries.migration import BACK, NEXT, Way, overview, way
+from router.queries.shadow import shadow
 from router.store import Store
 from router.web.console.address_form import version_of
 from router.web.console.addresses import find_flow
@@ -24,7 +25,13 @@ _MESSAGES: Final = 2000
 _DAY: Final = 86_400_000
 _MOST_PERCENT: Final = 99
 
-Step = Callable[[FlexFlow, Store, str, int], Way]
+
+class Step(Protocol):
+    """One of `_STEPS`."""
+
+    def __call__(self, old: FlexFlow, store: Store, *, by: str, now: int) -> Way:
+        """Take it."""
+        ...
 
 
 def register(console: Blueprint, desk: Desk) -> None:
@@ -33,19 +40,19 @@ def register(console: Blueprint, desk: Desk) -> None:
 
     @console.get("/<account_sid>/migration")
     def migrations() -> Response:
-        found = migration.overview(view().sid, store, most=_LOOKS)
+        found = overview(view().sid, store, most=_LOOKS)
         return page("migrations.html", ways=found.ways, ready=found.ready, more=found.more, looks=_LOOKS)
 
     @console.get("/<account_sid>/migration/<sid>")
     def migrating(sid: str) -> Response:
         old = find_flow(desk, sid)
-        current = migration.way(old, store)
+        current = way(old, store)
         return page(
             "migration.html",
             way=current,
             next=NEXT[current.phase],
             back=BACK[current.phase],
-            shadow=migration.shadow(old, store, since=now_ms() - _DAY, most=_MESSAGES) if current.new else None,
+            shadow=shadow(old, store, since=now_ms() - _DAY, most=_MESSAGES) if current.new else None,
             version=_version(current),
             offered=request.args.get("to", "")[:34],
             changes=list(islice(store.changes.newest(view().sid, flex_flow_sid=sid), 10)),
@@ -56,7 +63,7 @@ def register(console: Blueprint, desk: Desk) -> None:
         old, what = find_flow(desk, sid), request.form.get("do", "")
         if what not in _STEPS:
             raise Refused(400, "No such step", f"{what[:60]!r} is not a step of a migration. Nothing was changed.")
-        if request.form.get("version", "") != _version(migration.way(old, store)):
+        if request.form.get("version", "") != _version(way(old, store)):
             raise Refused(
                 409,
                 "Changed in the meantime",
@@ -64,7 +71,7 @@ def register(console: Blueprint, desk: Desk) -> None:
                 "changed: open the page again and check the changes.",
             )
         try:
-            _STEPS[what](old, store, view().who, int(time.time()))
+            _STEPS[what](old, store, by=view().who, now=int(time.time()))
         except (Refused, StoreUnavailable):
             raise
         except RouterError as error:  # a step that cannot be taken now, or another person's change just now
@@ -72,36 +79,27 @@ def register(console: Blueprint, desk: Desk) -> None:
         return see(f"migration/{sid}", notice="step")
 
 
-def _start(old: FlexFlow, store: Store, by: str, now: int) -> Way:
-    return migration.start(old, request.form.get("to", ""), store, by=by, now=now)
+def _start(old: FlexFlow, store: Store, *, by: str, now: int) -> Way:
+    return migration_steps.start(old, request.form.get("to", ""), store, by=by, now=now)
 
 
-def _share(old: FlexFlow, store: Store, by: str, now: int) -> Way:
+def _share(old: FlexFlow, store: Store, *, by: str, now: int) -> Way:
     text = request.form.get("percent", "").strip()
     if not (text.isascii() and text.isdecimal() and len(text) <= 2):  # noqa: PLR2004 - digits of 99
-        raise Refused(
-            400,
-            "No such share",
-            f"{text[:20]!r} is not a share from 0 to {_MOST_PERCENT} %. Nothing was changed.",
-        )
-    return migration.share(old, int(text), store, by=by, now=now)
+        reason = f"{text[:20]!r} is not a share from 0 to {_MOST_PERCENT} %. Nothing was changed."
+        raise Refused(400, "No such share", reason)
+    return migration_steps.share(old, int(text), store, by=by, now=now)
 
 
-def _drain(old: FlexFlow, store: Store, by: str, now: int) -> Way:
-    return migration.share(old, 100, store, by=by, now=now)
+_STEPS: Final[Mapping[str, Step]] = {
+    "start": _start,
+    "share": _share,
+    "drain": migration_steps.drain,
+    "all": migration_steps.everything,
+    "back": migration_steps.back,
+}
 
 
-def _all(old: FlexFlow, store: Store, by: str, now: int) -> Way:
-    return migration.everything(old, store, by=by, now=now)
-
-
-def _back(old: FlexFlow, store: Store, by: str, now: int) -> Way:
-    return migration.back(old, store, by=by, now=now)
-
-
-_STEPS: Final[Mapping[str, Step]] = {"start": _start, "share": _share, "drain": _drain, "all": _all, "back": _back}
-
-
-def _version(way: Way) -> str:
+def _version(current: Way) -> str:
     """Return a hash of the two flows, which any change of them changes."""
-    return "-".join(version_of(each) for each in (way.old, way.new) if each)
+    return "-".join(version_of(each) for each in (current.old, current.new) if each)

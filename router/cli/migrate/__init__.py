@@ -1,0 +1,1 @@
+"""`router migrate`: moves the contacts of a flow to another flow, step by step, and back."""
