@@ -4,9 +4,9 @@ https://www.twilio.com/docs/conversations/api
 """
 
 import re
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from router.printable import utc
 from router.store.chat_record import Chat, ChatMessage, Participant
 
 # ISO 8601 durations as Twilio allows them, for example `PT30M` or `P1DT2H`: years and months have no fixed length.
@@ -20,11 +20,6 @@ def seconds(text: str) -> int:
         raise ValueError(f"{text[:40]!r} is not an ISO 8601 duration, as PT10M or P1D")
     days, hours, minutes, rest = (int(each or 0) for each in found.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + rest
-
-
-def date(milliseconds: int) -> str:
-    """Format a time to the second, as these resources do."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def service_of(chat: Chat) -> str:
@@ -46,8 +41,8 @@ def conversation(chat: Chat, base: str) -> dict[str, Any]:
         "state": chat.state,
         "timers": timers(chat),
         "bindings": {},
-        "date_created": date(chat.created),
-        "date_updated": date(chat.updated),
+        "date_created": utc(chat.created),
+        "date_updated": utc(chat.updated),
         "url": url,
         "links": {name: f"{url}/{name.capitalize()}" for name in ("messages", "participants", "webhooks")},
     }
@@ -55,7 +50,7 @@ def conversation(chat: Chat, base: str) -> dict[str, Any]:
 
 def timers(chat: Chat) -> dict[str, str]:
     """Return the time at which the chat is closed if it stays idle."""
-    return {"date_closed": date(chat.updated + chat.idle)} if chat.idle and chat.state != "closed" else {}
+    return {"date_closed": utc(chat.updated + chat.idle)} if chat.idle and chat.state != "closed" else {}
 
 
 def message(chat: Chat, index: int, each: ChatMessage, base: str) -> dict[str, Any]:
@@ -72,8 +67,8 @@ def message(chat: Chat, index: int, each: ChatMessage, base: str) -> dict[str, A
         "media": None,
         "attributes": each.attributes,
         "participant_sid": own or None,
-        "date_created": date(each.date),
-        "date_updated": date(each.updated or each.date),
+        "date_created": utc(each.date),
+        "date_updated": utc(each.updated or each.date),
         "delivery": None,
         "content_sid": None,
         "url": url,
@@ -106,9 +101,9 @@ def participant(chat: Chat, each: Participant, base: str) -> dict[str, Any]:
         "messaging_binding": None,
         "role_sid": None,
         "last_read_message_index": each.read if each.read >= 0 else None,
-        "last_read_timestamp": date(each.read_at) if each.read_at else None,
-        "date_created": date(each.created),
-        "date_updated": date(each.updated or each.created),
+        "last_read_timestamp": utc(each.read_at) if each.read_at else None,
+        "date_created": utc(each.created),
+        "date_updated": utc(each.updated or each.created),
         "url": f"{base}/Conversations/{chat.sid}/Participants/{each.sid}",
     }
 
@@ -127,8 +122,8 @@ def participant_conversation(chat: Chat, each: Participant, base: str) -> dict[s
         "conversation_unique_name": chat.unique_name or None,
         "conversation_friendly_name": chat.friendly_name or None,
         "conversation_attributes": chat.attributes,
-        "conversation_date_created": date(chat.created),
-        "conversation_date_updated": date(chat.updated),
+        "conversation_date_created": utc(chat.created),
+        "conversation_date_updated": utc(chat.updated),
         "conversation_created_by": chat.identity or "system",
         "conversation_state": chat.state,
         "conversation_timers": timers(chat),
@@ -142,7 +137,7 @@ def web_channel(chat: Chat, base: str) -> dict[str, Any]:
         "sid": chat.sid,
         "account_sid": chat.account_sid,
         "flex_flow_sid": chat.flow_sid or None,
-        "date_created": date(chat.created),
-        "date_updated": date(chat.updated),
+        "date_created": utc(chat.created),
+        "date_updated": utc(chat.updated),
         "url": f"{base}/v1/WebChannels/{chat.sid}",
     }

@@ -4,7 +4,6 @@ https://www.twilio.com/docs/flex/developer/messaging/flow
 """
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from router.flow.parameter import FIELDS, REQUIRED, Field
 from router.flow.web_chat import WebChat
 from router.message.address import canonical, channel_of
 from router.message.channel import WEB
+from router.printable import utc
 from router.sid import is_sid
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -165,12 +165,8 @@ def to_resource(flow: FlexFlow, base_url: str) -> dict[str, Any]:
         resource
         | parts
         | {
-            "date_created": _iso(flow.date_created),
-            "date_updated": _iso(flow.date_updated),
+            "date_created": utc(1000 * flow.date_created),
+            "date_updated": utc(1000 * flow.date_updated),
             "url": f"{base_url}/v1/FlexFlows/{flow.sid}",
         }
     )
-
-
-def _iso(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

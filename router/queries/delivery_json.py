@@ -1,10 +1,10 @@
 """A delivery as JSON, and the parts of it that are parsed: its attempts, its actions, its target's error answer."""
 
-import datetime as dt
 from typing import Any
 
 from router.message.inbound import Message
 from router.message.twiml import NOT_TWIML, Excerpt
+from router.printable import utc
 from router.store.deliveries import Delivery
 
 
@@ -37,7 +37,7 @@ def describe(delivery: Delivery) -> dict[str, Any]:
         "answered_by": delivery.answered or None,
         "late_answer": delivery.replied or None,
         "target_said": {"type": excerpt.type, "text": excerpt.text} if excerpt else None,
-        "date_created": _date(delivery.accepted_at),
+        "date_created": utc(delivery.accepted_at),
     }
 
 
@@ -56,7 +56,7 @@ def attempt_of(line: str) -> dict[str, Any]:
 def action_of(line: str) -> dict[str, Any]:
     """Parse a line with an operator's action on a message, `<ms> <what> <who>`."""
     at, what, by = line.split(" ", 2)
-    return {"action": what, "by": by, "date_created": _date(int(at))}
+    return {"action": what, "by": by, "date_created": utc(int(at))}
 
 
 def target_excerpt(delivery: Delivery) -> Excerpt | None:
@@ -69,10 +69,6 @@ def not_twiml(delivery: Delivery) -> str:
     """Return why a target's answer could not be given to Twilio although the message is delivered; "" if it could."""
     reason = attempt_of(delivery.history[-1])["reason"] if delivery.history else None
     return reason if reason and reason.startswith(NOT_TWIML) else ""
-
-
-def _date(ms: int) -> str:
-    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _float(text: str) -> float | None:

@@ -4,7 +4,6 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
@@ -13,7 +12,7 @@ from router.flow.warned import of_settings
 from router.flow.warning import Surroundings, of_flows
 from router.language.detector import language_of
 from router.message.twiml import TRACEBACK
-from router.printable import ago, number
+from router.printable import ago, number, utc
 from router.queries.checks import Check, State
 from router.queries.delivery_json import attempt_of, not_twiml, target_excerpt
 from router.queries.waiting import shut
@@ -45,7 +44,7 @@ def outages(settings: Settings, store: Store) -> Iterator[Check]:
         yield Check("recovery", "skipped", "ROUTER_RECOVER is false: fetch missed messages with `router recover`")
     for account in settings.accounts:
         for report in store.outages.reports(account.sid)[:_NAMED]:
-            when = datetime.fromtimestamp(report.from_ / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            when = utc(report.from_)
             if report.accepted:
                 yield Check(
                     "recovery", "good", f"{report.accepted} messages missed since {when} were fetched and accepted"

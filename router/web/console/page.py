@@ -1,6 +1,5 @@
 """Renders the templates. All values are escaped, so customers' texts are never markup."""
 
-import datetime as dt
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,7 +8,7 @@ from flask import Response, g, request
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from router.message.masking import mask
-from router.printable import ago, clean
+from router.printable import ago, clean, utc
 from router.web.console import static
 from router.web.console.desk import View, link
 
@@ -48,15 +47,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        clean=clean, lines=lambda text: clean(text, lines=True), iso=iso, mask=mask, parts=parts, value=value
+        clean=clean, lines=lambda text: clean(text, lines=True), iso=utc, mask=mask, parts=parts, value=value
     )
     environment.globals.update(static=static.path, ago=ago)
     return environment
-
-
-def iso(ms: float) -> str:
-    """Return a time in ms since 1970 as ISO 8601."""
-    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def value(raw: object) -> str:

@@ -9,8 +9,9 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from router.chat.ending import EVENT, asks
-from router.chat.resource import date, participant, participants
+from router.chat.resource import participant, participants
 from router.chat.session import IDENTITY_MOST
+from router.printable import utc
 from router.sid import new_sid
 from router.store.chat_record import Chat, Participant
 from router.web.conversations.conversations import PAGE_MOST, add_rule
@@ -156,8 +157,8 @@ def _webhooks(finder: Finder, asked: Asked, chat: Chat) -> list[dict[str, Any]]:
                 "method": "POST",
                 "filters": ["onMessageAdded", *([EVENT] if asks(flow) else [])],
             },
-            "date_created": date(chat.created),
-            "date_updated": date(chat.created),
+            "date_created": utc(chat.created),
+            "date_updated": utc(chat.created),
         }
     ]
 
