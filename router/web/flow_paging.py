@@ -53,31 +53,34 @@ def read_flow_page(  # noqa: PLR0913 - the page, its list, and the filter
         ApiError: 400, a forged PageToken or a Page past the last one.
     """
     cursor = unseal(account, scope, asked.token)
-    newer, beyond, skip = cursor[:1] == _NEWER, int(cursor[1:]) if cursor else None, 0
-    counted = asked.number > 0 and not cursor
-    if counted and wanted:
-        skip = asked.number * asked.size
-    elif counted:
-        beyond = store.place(account.sid, asked.number * asked.size - 1)
-        if beyond is None:
-            raise _past(asked)
+    newer = cursor[:1] == _NEWER
+    beyond, skip = (int(cursor[1:]), 0) if cursor else _numbered(store, account, asked, filtered=wanted is not None)
     chunk = WALK if wanted else min(WALK, asked.size + 1)
     walk = store.placed(account.sid, name=name, channel=channel, beyond=beyond, newer=newer, chunk=chunk)
     found, more = _select(walk, asked.size, skip, wanted)
-    if counted and not found:
+    if not found and asked.number and not cursor:
         raise _past(asked)
     first = found[0][0] if found else beyond
-    flows = [flow for _, flow in found]
-    if newer:  # read in reverse; the older page begins with the flow that the cursor names
-        flows.reverse()
-        older, younger = (first if found else (beyond or 0) + 1), more
-    else:
-        older, younger = more, first if asked.number else None
+    older, younger = more, first if asked.number else None
+    if newer:  # read in reverse; if no flow is left here, the older page begins with the flow that the cursor names
+        older, younger = first if found else (beyond or 0) + 1, more
+        found.reverse()
     return FlowPage(
-        flows,
+        [flow for _, flow in found],
         next=seal(account, scope, "" if older is None else f"{_OLDER}{older}"),
         previous=seal(account, scope, "" if younger is None else f"{_NEWER}{younger}"),
     )
+
+
+def _numbered(store: FlowStore, account: Account, asked: PageRequest, *, filtered: bool) -> tuple[int | None, int]:
+    """Return where the page of a number begins: beyond which position, and after how many matching flows."""
+    before = asked.number * asked.size
+    if not before or filtered:
+        return None, before
+    beyond = store.place(account.sid, before - 1)
+    if beyond is None:
+        raise _past(asked)
+    return beyond, 0
 
 
 def _select(

@@ -17,7 +17,8 @@ from router.cli.run.demo import is_made_up
 from router.cli.running import base_url, load_settings_for_cli
 from router.errors import RouterError, SettingsError, StoreUnavailable
 from router.queries.checks import Check, State, local, migration, outside, resources, stored
-from router.queries.checks.refused import Report, judged, report_lines, reports
+from router.queries.checks.refused import judged, report_lines
+from router.queries.refusals import Report, reports
 from router.queries.serving import as_running
 from router.settings import Settings
 from router.store import Store

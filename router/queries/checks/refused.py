@@ -1,139 +1,15 @@
-"""Reports about refused requests, for `router doctor` and the console.
+"""What `router doctor` says about refused requests: its findings, and each request in words."""
 
-The causes are computed from the stored records on each call. A cause counts as repaired when a message to the same
-address is accepted again.
-"""
-
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Final
 
-from router.diagnosis.deviation import Finding
-from router.diagnosis.refused import Refused
-from router.diagnosis.signature import diagnose
-from router.message.address import canonical, channel_of
-from router.message.inbound import Message
-from router.message.masking import mask
-from router.printable import ago, clean
+from router.printable import ago
 from router.queries.checks import Check
-from router.settings import Settings
-from router.sid import is_sid
-from router.store import Store
+from router.queries.refusals import Report
 
-# The maximum number of records that are diagnosed: about 20 ms each.
-_DIAGNOSED: Final = 200
-# The number of an account's newest messages that are searched for one accepted after a refusal.
-_ACCEPTED: Final = 1000
 # Seconds for which a refused request from Twilio fails the check; a cause that persists makes newer ones.
 _RECENT: Final = 3600.0
-_BASES: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A refused request, and why it was refused; its texts have no control characters.
-
-    `at` is in ms since 1970; `reason` is that of the log. `url` has neither query nor credentials, `sender` and `to`
-    are masked, `fields` is the number of fields and `length` that of bytes. `others` is the number of requests that the
-    process refused since its previous record without a record. `over` is when an accepted message showed that the cause
-    is repaired, in ms since 1970; 0 if none did.
-    """
-
-    at: int
-    reason: str
-    method: str
-    url: str
-    account_sid: str
-    message_sid: str
-    sender: str
-    to: str
-    fields: int
-    length: int
-    matched: bool
-    findings: tuple[Finding, ...]
-    others: int = 0
-    over: int = 0
-
-
-def reports(
-    settings: Settings, store: Store, *, since: int, most: int = _DIAGNOSED, leave_out: Collection[str] = ()
-) -> list[Report]:
-    """Return why each request was refused since then (in ms since 1970), the newest first.
-
-    At most `most` of them, and none of the accounts `leave_out`.
-    """
-    newest = store.refusals.newest(after=since)
-    theirs = (each for each in newest if not leave_out or dict(each.fields()).get("AccountSid") not in leave_out)
-    found = []
-    for refused in islice(theirs, most):
-        found.append(_report(refused, settings))
-        time.sleep(0)  # lets this process accept messages
-    accepted = {
-        sid: _accepted(store, sid, after=min(report.at for report, _ in found if report.account_sid == sid))
-        for sid in {report.account_sid for report, _ in found if report.account_sid in settings.by_sid}
-    }
-    return [replace(report, over=_over(report, to, accepted.get(report.account_sid, {}))) for report, to in found]
-
-
-def _report(refused: Refused, settings: Settings) -> tuple[Report, str]:
-    """Return the report about a request, and the canonical form of the address that it was sent to."""
-    doubt = "" if settings.public_urls else refused.doubt
-    diagnosis = diagnose(replace(refused, bases=_bases(refused, settings), doubt=doubt), settings.by_sid)
-    fields = refused.fields()
-    values = dict(fields)
-    account_sid, message_sid = values.get("AccountSid", ""), values.get("MessageSid", "")
-    from_, to = values.get("From", "")[:100], values.get("To", "")[:100]
-    report = Report(
-        at=refused.at,
-        reason=clean(refused.reason),
-        method=clean(refused.method),
-        url=clean(diagnosis.url),
-        account_sid=account_sid if is_sid(account_sid, "AC") else "",
-        message_sid=message_sid if is_sid(message_sid, "SM", "MM") else "",
-        sender=clean(mask(from_)) if from_ else "",
-        to=clean(mask(to)) if to else "",
-        fields=len(fields),
-        length=refused.length,
-        matched=diagnosis.matched,
-        findings=tuple(Finding(each.cause, clean(each.found), clean(each.advice)) for each in diagnosis.findings),
-        others=refused.others,
-    )
-    return report, canonical(to, channel_of(to))
-
-
-def _bases(refused: Refused, settings: Settings) -> tuple[str, ...]:
-    """Return the current public bases, those of the request's host first; without current ones, the recorded ones."""
-    hosts = [base.partition("://")[2].partition("/")[0] for base in refused.bases[:1]]
-    now = sorted(settings.public_urls, key=lambda base: base.partition("://")[2].partition("/")[0] not in hosts)
-    return tuple(now[:_BASES]) or refused.bases
-
-
-def _accepted(store: Store, account_sid: str, *, after: int) -> Mapping[str, int]:
-    """Return for each address when its newest message was accepted; the key "" has the newest of all.
-
-    Only webhooks count. A call of the fallback URL does not, because the webhook has failed then; nor does a message
-    that was fetched from Twilio.
-    """
-    newest: dict[str, int] = {}
-    for delivery in islice(store.deliveries.newest(account_sid, after=after + 1), _ACCEPTED):
-        message = Message.unpack(delivery.raw) if delivery.raw and not delivery.recovered else None
-        if message and not message.error_code:
-            newest.setdefault("", delivery.accepted_at)
-            newest.setdefault(message.contact_identity, delivery.accepted_at)
-    return newest
-
-
-def _over(report: Report, to: str, accepted: Mapping[str, int]) -> int:
-    """Return when a message showed that the cause is repaired; 0 if none did.
-
-    Webhooks are set for each address, so only a message to the same address counts; any of the account's counts if the
-    settings were wrong, or if the request names no address.
-    """
-    corrected = all(finding.cause == "settings" for finding in report.findings)
-    at = accepted.get("" if corrected or not to else to, 0)
-    return at if at > report.at else 0
 
 
 def judged(found: Sequence[Report], now: float) -> Iterator[Check]:
@@ -141,39 +17,28 @@ def judged(found: Sequence[Report], now: float) -> Iterator[Check]:
 
     `now` is in seconds since 1970.
     """
-    ours = [each for each in found if each.matched and not each.over]
-    over = [each for each in found if each.matched and each.over]
-    unsigned = [each for each in found if not each.matched and not each.over]
-    unsigned_over = [each for each in found if not each.matched and each.over]
-    if ours:
-        recent = ours[0].at >= (now - _RECENT) * 1000
-        sentence = f"{_requests(ours)} refused that Twilio signed, the last {ago(ours[0].at, now)}: {_causes(ours)}"
-        yield Check("signatures", "bad" if recent else "look", sentence, "see below")
-    if over:
-        sentence = f"{_requests(over)} refused that Twilio signed, the last {ago(over[0].at, now)}: {_causes(over)}. "
-        sentence += _repaired(over, now)
-        yield Check("signatures", "good", sentence)
-    if unsigned:
-        advice = "see below; they may not come from Twilio at all"
-        yield Check("signatures", "look", f"{_requests(unsigned)} refused that none of our keys signed", advice)
-    if unsigned_over:
-        sentence = f"{_requests(unsigned_over)} refused that none of our keys signed, the last "
-        sentence += f"{ago(unsigned_over[0].at, now)}. {_repaired(unsigned_over, now)}"
-        yield Check("signatures", "good", sentence)
+    for matched, repaired in product((True, False), (False, True)):
+        if group := [each for each in found if (each.matched, each.over > 0) == (matched, repaired)]:
+            yield _check(group, now)
     if not found:
         yield Check("signatures", "good", "no request was refused")
 
 
-def _requests(found: Sequence[Report]) -> str:
-    return f"{len(found)} requests were" if len(found) != 1 else "1 request was"
-
-
-def _repaired(found: Sequence[Report], now: float) -> str:
-    return f"Repaired: a message was accepted {ago(max(each.over for each in found), now)}"
-
-
-def _causes(found: Sequence[Report]) -> str:
-    return ", ".join(dict.fromkeys(finding.cause for each in found for finding in each.findings))
+def _check(group: Sequence[Report], now: float) -> Check:
+    """Return the finding about requests that are alike: signed by one of our keys or not, repaired or not."""
+    newest = group[0]
+    sentence = f"{len(group)} requests were" if len(group) > 1 else "1 request was"
+    sentence += f" refused that {'Twilio signed' if newest.matched else 'none of our keys signed'}"
+    if not newest.matched and not newest.over:
+        return Check("signatures", "look", sentence, "see below; they may not come from Twilio at all")
+    sentence += f", the last {ago(newest.at, now)}"
+    if newest.matched:
+        sentence += f": {', '.join(dict.fromkeys(finding.cause for each in group for finding in each.findings))}"
+    if newest.over:
+        repaired = ago(max(each.over for each in group), now)
+        return Check("signatures", "good", f"{sentence}. Repaired: a message was accepted {repaired}")
+    recent = newest.at >= (now - _RECENT) * 1000
+    return Check("signatures", "bad" if recent else "look", sentence, "see below")
 
 
 def report_lines(report: Report, now: float) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
-from router.queries.checks.refused import reports
+from router.queries.refusals import reports
 from router.queries.waiting import shut
 from router.settings import Settings, table
 from router.store.changes import KEPT
