@@ -12,7 +12,9 @@ from router.cli.here import Here, with_here
 from router.cli.options import Group, json_option
 from router.cli.output import Facts, ago, flow_line, number, print_facts, print_json, watched
 from router.errors import RouterError
-from router.queries.contacts import InvalidContact, change, describe, find, identity_of, read_change
+from router.queries.contact_change import InvalidContact, identity_of, read_change
+from router.queries.contact_json import describe
+from router.queries.contacts import change, find
 from router.queries.erasure import erase as erase_contact
 from router.store import Store
 from router.store.contacts import Contact

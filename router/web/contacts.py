@@ -7,7 +7,9 @@ from urllib.parse import quote
 from flask import Blueprint, Response, request
 
 from router.errors import InvalidFlow, RouterError
-from router.queries.contacts import ContactConflict, InvalidContact, change, describe, find, identity_of, read_change
+from router.queries.contact_change import ContactConflict, InvalidContact, identity_of, read_change
+from router.queries.contact_json import describe
+from router.queries.contacts import change, find
 from router.queries.erasure import erase
 from router.settings import Settings
 from router.store import Store

@@ -6,7 +6,9 @@ from typing import Final
 from flask import Blueprint, Response, request
 
 from router.errors import InvalidFlow
-from router.queries.contacts import InvalidContact, change, describe, find, identity_of, read_change
+from router.queries.contact_change import InvalidContact, identity_of, read_change
+from router.queries.contact_json import describe
+from router.queries.contacts import change, find
 from router.queries.erasure import erase
 from router.web.console.desk import Desk, see, view
 from router.web.console.guard import Refused

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, request
 
 from router.message.masking import mask
-from router.queries.bulk_replay import MOST, RATE, RATE_MOST, foretell, grouped, matching
+from router.queries.bulk_replay import RATE, RATE_MOST
 from router.queries.delivery_filter import DEAD
+from router.queries.replay_preview import MOST, foretell, grouped, matching
 from router.sid import is_sid
 from router.store.bulk_replays import BulkReplay
 from router.store.deliveries import Delivery

@@ -11,7 +11,7 @@ from router.flow.address_configuration import CREATION, EVENTS, METHOD, NAMES, T
 from router.flow.integration_type import INTEGRATION_TYPES
 from router.flow.kind import Choice
 from router.flow.parameter import FIELDS, RESPONSES, Field
-from router.queries.contacts import ADDRESS, CLOSED
+from router.queries.contact_change import ADDRESS, CLOSED
 from router.queries.control import DONE_AS
 from router.queries.delivery_filter import STATES
 from router.web.openapi.kind import (
