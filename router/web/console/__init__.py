@@ -3,11 +3,13 @@
 Pages are rendered on the server and need no JavaScript: a list is a GET whose query is the filter, an action is a
 posted form that is answered with 303. Data and actions come from `router.queries`; the console has no rules of routing,
 delivery or flows. A page consists of a module with a `register` function, a template, a link in templates/layout.html,
-and an entry in `blueprint`, below.
+and an entry in `_PAGES`, below.
 
 People sign in with one of two shared passwords. Named users (OpenID Connect, a proxy's header) would be another way to
 begin a session: `router.web.console.sign_in`.
 """
+
+from typing import Final
 
 from flask import Blueprint
 
@@ -23,14 +25,21 @@ from router.web.console import (
     dead_letters,
     explain,
     guard,
+    message,
     messages,
     migration,
     overview,
     readings,
+    replays,
     sign_in,
     static,
 )
 from router.web.console.desk import Desk
+
+_PAGES: Final = (
+    messages, message, dead_letters, replays, addresses, address_edit, migration, explain, contacts, chats, readings,
+    overview,
+)  # fmt: skip
 
 
 def blueprint(settings: Settings, store: Store, likelihood: Likelihood, ending: Ending) -> Blueprint:
@@ -42,7 +51,6 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood, ending: 
     guard.register(console, desk)
     static.register(console)
     sign_in.register(console, desk)
-    modules = (messages, dead_letters, addresses, address_edit, migration, explain, contacts, chats, readings, overview)
-    for module in modules:
+    for module in _PAGES:
         module.register(console, desk)
     return console

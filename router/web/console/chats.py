@@ -10,7 +10,7 @@ from router.sid import is_sid
 from router.store.chat_record import Chat, Look
 from router.web.console.desk import Desk, now_ms, see, view
 from router.web.console.guard import Refused
-from router.web.console.messages import names
+from router.web.console.message_rows import names
 from router.web.console.page import page
 
 _LOOKS: Final = 500

@@ -12,7 +12,7 @@ from router.queries.contacts import change, find
 from router.queries.erasure import erase
 from router.web.console.desk import Desk, see, view
 from router.web.console.guard import Refused
-from router.web.console.messages import names
+from router.web.console.message_rows import names
 from router.web.console.page import page
 
 _CHANGES: Final = ("Language", "Preference", "Alias", "Address", "FlexFlowSid", "Status")

@@ -11,7 +11,8 @@ from router.message.inbound import Message
 from router.queries.route import explain
 from router.queries.why_not import why_not
 from router.web.console.desk import Desk, view
-from router.web.console.messages import names_in, read_time
+from router.web.console.message_filter import read_time
+from router.web.console.message_rows import names_in
 from router.web.console.page import page
 from router.web.request import LANG_MOST
 

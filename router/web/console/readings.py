@@ -11,7 +11,7 @@ from router.queries.waiting import shut
 from router.settings import Settings, table
 from router.store.changes import KEPT
 from router.web.console.desk import Desk, now_ms, view
-from router.web.console.messages import names
+from router.web.console.message_rows import names
 from router.web.console.page import page
 
 # The maximum age of refused requests in ms, and their number: the diagnosis of each takes about 20 ms.
