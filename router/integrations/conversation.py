@@ -16,7 +16,7 @@ from typing import Final
 from router.integrations.base import Attempt, AttemptError, Failure, Sender
 from router.integrations.codes import NAME_TAKEN, PAIRS_BOUND
 from router.integrations.conversation_steps import Bound, Steps
-from router.integrations.memory import Memory, recall, remember
+from router.integrations.memory import Known, Memory
 from router.integrations.parts import Parts
 from router.integrations.rest import Rest, RestError
 from router.integrations.web_conversation import WebConversation
@@ -36,6 +36,10 @@ _SID: Final = re.compile(r"CH[0-9a-fA-F]{32}")
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """Starts and joins Conversations.
+
+    For each conversation it stores `conversation`, the SID at Twilio; `bound`, when it was found to be bound to its
+    pair of addresses; `asked`, when that was checked last; `ours`, "1" if the router started it; `interaction`, the
+    state or SID of its Interaction; `claimed`, the messages that Twilio captured, each with the one that it is here.
 
     Args:
         rest: Twilio's REST API.
@@ -57,27 +61,26 @@ class Conversation:
         steps = Steps(self.rest, attempt, time.monotonic())
         if attempt.message.channel == WEB:
             return self._of_chat(steps)
-        known, now = recall(self.memory, attempt), self.clock()
-        sid = known.get("conversation", "")
-        trusted = now - float(known.get("asked", 0)) < TRUSTED_SECONDS
+        known, now = Known(self.memory, attempt), self.clock()
+        sid = known["conversation"]
+        trusted = now - float(known["asked"] or 0) < TRUSTED_SECONDS
         if sid and trusted and attempt.flow.capture == "always" and not self._is_doubtful(attempt, known):
             return _answer(f"captured by {sid}")
         bound = steps.bound()
         if bound is None:
             if sid and attempt.flow.capture != "never" and (note := self._seen(steps, known)):
                 return _answer(note)  # the Conversation has the message, and was closed since
-            return self._start(steps)
+            return self._start(steps, known)
         if sid != bound.sid:
-            known = self._adopted(steps, bound)
+            self._adopt(steps, known, bound)
         if attempt.flow.capture == "always":
-            known["asked"] = str(now)
-            remember(self.memory, attempt, **known)
+            known.set(asked=str(now))
         return self._continue(steps, known)
 
     def _of_chat(self, steps: Steps) -> Answer:
         try:
             answer = self.chats.send(steps)
-            noted = self._interact(steps, recall(self.memory, steps.attempt))
+            noted = self._interact(steps, Known(self.memory, steps.attempt))
         except AttemptError as error:
             if error.failure is not Failure.UNKNOWN:
                 raise
@@ -85,7 +88,7 @@ class Conversation:
             raise AttemptError(Failure.FAILED, error.reason, retry_after=error.retry_after) from error
         return replace(answer, note=_listed(answer.note, noted))
 
-    def _continue(self, steps: Steps, known: dict[str, str]) -> Answer:
+    def _continue(self, steps: Steps, known: Known) -> Answer:
         """Add the message to a Conversation that its pair is bound to, or leave that to Twilio."""
         attempt, sid = steps.attempt, known["conversation"]
         adding = attempt.flow.capture == "never" or attempt.replay or self._is_doubtful(attempt, known)
@@ -94,7 +97,7 @@ class Conversation:
             note = f"added {steps.add_message(sid)} to {sid}"
         return _answer(_listed(note or f"captured by {sid}", self._interact(steps, known)))
 
-    def _start(self, steps: Steps) -> Answer:
+    def _start(self, steps: Steps, known: Known) -> Answer:
         """Start a Conversation: first the webhook, then the binding, then the message, so that no message is missed."""
         attempt = steps.attempt
         sid, is_new = self._created(steps)
@@ -107,9 +110,8 @@ class Conversation:
             other = _SID.search(error.text)
             if other is None or other[0] != sid:
                 steps.drop(sid)
-                return self._join(steps, other[0] if other else "", error)
-        known = {"conversation": sid, "bound": str(self.clock()), "ours": "1"}
-        remember(self.memory, attempt, **known)
+                return self._join(steps, known, other[0] if other else "", error)
+        known.replace(conversation=sid, bound=str(self.clock()), ours="1")
         note = self._seen(steps, known) if attempt.repeats else ""
         note = note or f"started {sid}, added {steps.add_message(sid)}"
         return _answer(_listed(note, self._interact(steps, known)))
@@ -130,7 +132,7 @@ class Conversation:
                 return existing, False
         raise AttemptError(Failure.PERMANENT, f"the message has started {NAMES} Conversations, and all are closed")
 
-    def _join(self, steps: Steps, sid: str, error: RestError) -> Answer:
+    def _join(self, steps: Steps, known: Known, sid: str, error: RestError) -> Answer:
         """Use the Conversation that the pair is bound to already, for example by another program."""
         bound = steps.bound()
         if bound is None:
@@ -139,25 +141,24 @@ class Conversation:
             raise AttemptError(
                 Failure.PERMANENT, f"{reason} ({error.code})", status=error.status, excerpt=error.excerpt
             ) from error
-        return self._continue(steps, self._adopted(steps, bound))
+        self._adopt(steps, known, bound)
+        return self._continue(steps, known)
 
-    def _adopted(self, steps: Steps, bound: Bound) -> dict[str, str]:
-        """Store a Conversation that was found at Twilio; return its values."""
+    def _adopt(self, steps: Steps, known: Known, bound: Bound) -> None:
+        """Store a Conversation that was found at Twilio."""
         attempt = steps.attempt
-        known = {"conversation": bound.sid, "bound": str(self.clock())}
-        if bound.unique_name.startswith(f"router-{attempt.lane}-{attempt.message.message_sid}") and attempt.repeats:
-            known["ours"] = "1"  # the router bound it, and crashed before it stored it
-        remember(self.memory, attempt, **known)
-        return known
+        name = f"router-{attempt.lane}-{attempt.message.message_sid}"
+        crashed = attempt.repeats and bound.unique_name.startswith(name)  # after it had bound it, before it stored it
+        known.replace(conversation=bound.sid, bound=str(self.clock()), ours="1" if crashed else "")
 
-    def _is_doubtful(self, attempt: Attempt, known: dict[str, str]) -> bool:
+    def _is_doubtful(self, attempt: Attempt, known: Known) -> bool:
         """Return whether the pair may not have been bound yet when Twilio received the message."""
-        return attempt.recovered or self.clock() - attempt.age <= float(known.get("bound", 0)) + DOUBTFUL_SECONDS
+        return attempt.recovered or self.clock() - attempt.age <= float(known["bound"] or 0) + DOUBTFUL_SECONDS
 
-    def _seen(self, steps: Steps, known: dict[str, str]) -> str:
+    def _seen(self, steps: Steps, known: Known) -> str:
         """Return a note if the Conversation has the message already, added by the router or by Twilio; else ""."""
         attempt, sid = steps.attempt, known["conversation"]
-        claimed = [each for each in known.get("claimed", "").split(",") if each]
+        claimed = [each for each in known["claimed"].split(",") if each]
         seen = steps.seen(sid, self.clock() - attempt.age, claimed)
         if seen is None:
             return ""
@@ -165,34 +166,29 @@ class Conversation:
             return f"{sid} has it already"
         mine = f"{seen.sid}={attempt.message.message_sid}"
         if mine not in claimed:
-            known["claimed"] = ",".join([*claimed, mine][-20:])
-            remember(self.memory, attempt, **known)
+            known.set(claimed=",".join([*claimed, mine][-20:]))
         return f"captured by {sid}"
 
-    def _interact(self, steps: Steps, known: dict[str, str]) -> str:
+    def _interact(self, steps: Steps, known: Known) -> str:
         """Request an Interaction from Flex, once for each Conversation that the router made; return a note, or ""."""
         attempt, sid = steps.attempt, known["conversation"]
-        state = known.get("interaction", "")
-        if not attempt.flow.integration.interaction or known.get("ours") != "1" or state not in {"", "asked"}:
+        state = known["interaction"]
+        if not attempt.flow.integration.interaction or known["ours"] != "1" or state not in {"", "asked"}:
             return ""
         if state == "asked":  # an earlier attempt requested it, and got no answer
             workspace = steps.routing_workspace()
             if not workspace or steps.has_task(workspace, sid):
-                self._keep_interaction(steps, known, "found" if workspace else "unanswered")
+                known.set(interaction="found" if workspace else "unanswered")
                 return "" if workspace else "an Interaction was asked for, without an answer; it is not asked for again"
-        self._keep_interaction(steps, known, "asked")
+        known.set(interaction="asked")
         try:
             made = steps.interact(sid)
         except AttemptError as error:
             if error.failure in {Failure.REFUSED, Failure.PERMANENT}:
-                self._keep_interaction(steps, known, "")
+                known.set(interaction="")
             raise
-        self._keep_interaction(steps, known, made)
+        known.set(interaction=made)
         return f"Interaction {made}"
-
-    def _keep_interaction(self, steps: Steps, known: dict[str, str], state: str) -> None:
-        known["interaction"] = state
-        remember(self.memory, steps.attempt, **known)
 
 
 def make_sender(parts: Parts) -> Sender:

@@ -33,20 +33,33 @@ class Forgetful:
         """Store nothing."""
 
 
-def recall(memory: Memory, attempt: Attempt) -> dict[str, str]:
-    """Return the values of an attempt's conversation; raise AttemptError if the store does not answer."""
-    try:
-        return memory.get(attempt.account.sid, attempt.lane)
-    except StoreUnavailable as error:
-        raise AttemptError(Failure.REFUSED, "the store did not say what the conversation has at Twilio") from error
+class Known:
+    """The values that are stored for an attempt's conversation; a change is stored at once.
 
-
-def remember(memory: Memory, attempt: Attempt, **known: str) -> None:
-    """Replace the values of an attempt's conversation; raise AttemptError if the store does not answer.
-
-    Then the next attempt finds at Twilio what this one has written.
+    Each method raises AttemptError if the store does not answer: the next attempt then finds at Twilio what this one
+    has written.
     """
-    try:
-        memory.put(attempt.account.sid, attempt.lane, known)
-    except StoreUnavailable as error:
-        raise AttemptError(Failure.REFUSED, "the store did not keep what the conversation has at Twilio") from error
+
+    def __init__(self, memory: Memory, attempt: Attempt) -> None:
+        self._memory = memory
+        self._conversation = attempt.account.sid, attempt.lane
+        try:
+            self._values = memory.get(*self._conversation)
+        except StoreUnavailable as error:
+            raise AttemptError(Failure.REFUSED, "the store did not say what the conversation has at Twilio") from error
+
+    def __getitem__(self, name: str) -> str:
+        """Return a value, "" if it is not stored."""
+        return self._values.get(name, "")
+
+    def set(self, **values: str) -> None:
+        """Store some values; keep the others."""
+        self.replace(**self._values | values)
+
+    def replace(self, **values: str) -> None:
+        """Store some values; remove the others."""
+        self._values = values
+        try:
+            self._memory.put(*self._conversation, values)
+        except StoreUnavailable as error:
+            raise AttemptError(Failure.REFUSED, "the store did not keep what the conversation has at Twilio") from error

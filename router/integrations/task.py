@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from router.integrations.base import Attempt, AttemptError, Failure, Sender
 from router.integrations.conversation_steps import Steps
-from router.integrations.memory import Memory, recall, remember
+from router.integrations.memory import Known, Memory
 from router.integrations.parts import Parts
 from router.integrations.rest import NOT_FOUND, PRECONDITION, TASKROUTER, Reply, Rest, RestError
 from router.integrations.web_conversation import WebConversation
@@ -50,18 +50,17 @@ class Task:
 
     def _count(self, attempt: Attempt) -> Answer:
         per_conversation = attempt.flow.integration.task_per_conversation
+        known = Known(self.memory, attempt)
         made = self._made(attempt) if attempt.repeats else None
         if made is not None:
             if per_conversation and made.text("assignment_status") in OPEN:
-                self._keep(attempt, made)
+                _keep(attempt, known, made)
             return _answer(made.status, f"task {made.text('sid')} was made for it before")
-        if per_conversation:
-            known = recall(self.memory, attempt)
-            if known.get("task") and known.get("workspace") == attempt.flow.integration.workspace_sid:
-                answer = self._update(attempt, known["task"])
-                if answer is not None:
-                    return answer
-        return self._create(attempt, keep=per_conversation)
+        if per_conversation and known["task"] and known["workspace"] == attempt.flow.integration.workspace_sid:
+            answer = self._update(attempt, known["task"])
+            if answer is not None:
+                return answer
+        return self._create(attempt, known, keep=per_conversation)
 
     def _made(self, attempt: Attempt) -> Reply | None:
         """Search for the task that an earlier attempt created for the message."""
@@ -73,9 +72,9 @@ class Task:
                 return Reply(page.status, row)
         return None
 
-    def _create(self, attempt: Attempt, *, keep: bool) -> Answer:
+    def _create(self, attempt: Attempt, known: Known, *, keep: bool) -> Answer:
         integration = attempt.flow.integration
-        conversation = self._chat(attempt).get("conversation", "")
+        conversation = known["conversation"] if attempt.message.channel == WEB else ""
         form = {
             "Attributes": _json(first_attributes(attempt, conversation)),
             "WorkflowSid": integration.workflow_sid,
@@ -87,18 +86,8 @@ class Task:
         if not made.text("sid"):
             raise AttemptError(Failure.UNKNOWN, "Twilio's answer names no task")
         if keep:
-            self._keep(attempt, made)
+            _keep(attempt, known, made)
         return _answer(made.status, f"made task {made.text('sid')}")
-
-    def _keep(self, attempt: Attempt, made: Reply) -> None:
-        workspace = attempt.flow.integration.workspace_sid
-        remember(self.memory, attempt, **self._chat(attempt), task=made.text("sid"), workspace=workspace)
-
-    def _chat(self, attempt: Attempt) -> dict[str, str]:
-        """Return the stored values of a web chat's Conversation; {} on other channels."""
-        if attempt.message.channel != WEB:
-            return {}
-        return {key: value for key, value in recall(self.memory, attempt).items() if key not in {"task", "workspace"}}
 
     def _update(self, attempt: Attempt, sid: str) -> Answer | None:
         """Count the message in the conversation's task; None if the task is not open any more."""
@@ -126,6 +115,12 @@ class Task:
             f"task {sid} was changed by other programs twice while it was being updated (412)",
             status=PRECONDITION,
         )
+
+
+def _keep(attempt: Attempt, known: Known, made: Reply) -> None:
+    """Store a conversation's open task; a web chat's Conversation stays stored with it."""
+    store = known.set if attempt.message.channel == WEB else known.replace
+    store(task=made.text("sid"), workspace=attempt.flow.integration.workspace_sid)
 
 
 def make_sender(parts: Parts) -> Sender:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from router.integrations.base import AttemptError, Failure
 from router.integrations.codes import IDENTITY_TAKEN, NAME_TAKEN
 from router.integrations.conversation_steps import Steps, router_id
-from router.integrations.memory import Memory, recall, remember
+from router.integrations.memory import Known, Memory
 from router.integrations.rest import CONVERSATIONS, NOT_FOUND, Rest, RestError
 from router.message.twiml import EMPTY_TWIML, Answer
 from router.settings import Account
@@ -29,7 +29,8 @@ _NEWEST: Final = 50
 class WebConversation:
     """Adds visitors' messages; `base` is the router's own public base, "" if it has none.
 
-    For each chat it stores `conversation` and `chat`, the SIDs at Twilio and here; callers may add more values.
+    For each chat it stores `conversation` and `chat`, the SIDs at Twilio and here, and `ours`, "1"; callers may add
+    more values.
     """
 
     rest: Rest
@@ -41,18 +42,17 @@ class WebConversation:
         """Add the message to the chat's Conversation, which the first message creates; see `Sender.send`."""
         attempt = steps.attempt
         chat = attempt.message.conversation_sid
-        known = recall(self.memory, attempt)
-        sid = known.get("conversation", "")
-        if known.get("chat") != chat or not sid:
+        known = Known(self.memory, attempt)
+        sid = known["conversation"]
+        if known["chat"] != chat or not sid:
             sid = self._made(steps, chat)
-            known = {"conversation": sid, "chat": chat, "ours": "1"}
-            remember(self.memory, attempt, **known)
+            known.replace(conversation=sid, chat=chat, ours="1")
         note = f"{sid} has it already" if attempt.repeats and steps.has(sid) else ""
         try:
             note = note or f"added {steps.add_message(sid)} to {sid}"
         except RestError as error:
             if error.status == NOT_FOUND:  # deleted by hand: the next attempt creates another one
-                remember(self.memory, attempt)
+                known.replace()
                 raise AttemptError(
                     Failure.FAILED, f"{sid} is gone; another one is made", status=error.status
                 ) from error
