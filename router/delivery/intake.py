@@ -7,6 +7,7 @@ flows.
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from router.delivery.deliverer import Deliverer
@@ -157,34 +158,25 @@ class Intake:
         versions = [(entry.identity, entry.version) for entry in route.entries] if check else ()
         takes_leases = self._deliverer is not None and not self._deliverer.stopping and not arrival.recovered
         own = Written(token, message.account_sid, message.message_sid, arrival.lane)
-        unconfirmed = False
-
-        def accept() -> Acceptance:
-            nonlocal unconfirmed
-            try:
-                return self._store.lanes.accept(
-                    token=token,
-                    account_sid=message.account_sid,
-                    message_sid=message.message_sid,
-                    lane=arrival.lane,
-                    disposition=disposed,
-                    lease=lease,
-                    lease_kept=takes_leases,
-                    versions=versions,
-                    facts=known,
-                    choice=choice,
-                    final=final,
-                    appended=arrival.appended,
-                )
-            except StoreUnconfirmed:
-                unconfirmed = True
-                raise
-
+        accept = partial(
+            self._store.lanes.accept,
+            token=token,
+            account_sid=message.account_sid,
+            message_sid=message.message_sid,
+            lane=arrival.lane,
+            disposition=disposed,
+            lease=lease,
+            lease_kept=takes_leases,
+            versions=versions,
+            facts=known,
+            choice=choice,
+            final=final,
+            appended=arrival.appended,
+        )
         try:
             acceptance = within_budget(arrival.arrived, accept)
-        except StoreUnavailable:
-            if unconfirmed:
-                self._replicas.take_back(own, arrival.arrived)
+        except StoreUnconfirmed:
+            self._replicas.take_back(own, arrival.arrived)
             raise
         if acceptance.kind == "accepted":
             self._replicas.confirm(own)
@@ -223,13 +215,22 @@ class Intake:
 
 
 def within_budget(arrived: float, call: Callable[[], T]) -> T:
-    """Call the store, with retries until the time budget since `arrived` is used up; then raise StoreUnavailable."""
+    """Call the store, with retries until the time budget since `arrived` is used up.
+
+    Raises:
+        StoreUnconfirmed: the store has written at least once, and too few replicas have confirmed it.
+        StoreUnavailable: the store has not answered in time.
+    """
+    unconfirmed = None
     while time.monotonic() - arrived <= STORE_SECONDS:
         try:
             return call()
+        except StoreUnconfirmed as error:
+            unconfirmed = error
         except StoreUnavailable:
-            time.sleep(0.02)
-    raise StoreUnavailable("the store did not answer in time; the message is not acknowledged")
+            pass
+        time.sleep(0.02)
+    raise unconfirmed or StoreUnavailable("the store did not answer in time; the message is not acknowledged")
 
 
 def _queueing(choice: Choice) -> Choice:
