@@ -15,7 +15,7 @@ from router.errors import RouterError
 from router.settings import load
 from router.twilio_api.connections import NAME
 from router.twilio_api.webhook_values import wanted
-from tests.e2e.desk import FIRST, SMS
+from tests.e2e.local_setup import FIRST, SMS
 from tests.e2e.service import ACCOUNT, TOKEN
 from tests.e2e.twilio_rest import TwilioRest
 

@@ -12,7 +12,7 @@ from router.cli.connect.ngrok import _installed
 from router.settings import load
 from router.tunnel_address import TunnelRecord
 from tests.cli.local_router import LocalRouter, serving
-from tests.e2e.desk import FIRST, NUMBER, Desk, leading_to, open_desk
+from tests.e2e.local_setup import FIRST, NUMBER, LocalSetup, local_setup, webhook_to
 from tests.e2e.ngrok_agent import NgrokAgent
 from tests.valkey import ValkeyServer
 
@@ -25,10 +25,10 @@ def router(_session_valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def desk(router: LocalRouter) -> Iterator[Desk]:
-    """A desk with the router's own data directory, in which each test leaves nothing connected."""
-    with open_desk(router.config, router.port, router.config.parent / "var") as desk:
-        yield desk
+def local(router: LocalRouter) -> Iterator[LocalSetup]:
+    """A setup with the router's own data directory, in which each test leaves nothing connected."""
+    with local_setup(router.config, router.port, router.config.parent / "var") as local:
+        yield local
 
 
 @pytest.fixture
@@ -38,10 +38,12 @@ def agent() -> Iterator[NgrokAgent]:
         yield agent
 
 
-def test_without_ngrok_and_pyngrok_tunnel_says_what_to_install(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ngrok_and_pyngrok_tunnel_says_what_to_install(
+    local: LocalSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without an ngrok agent and pyngrok, `tunnel` fails and says what to install."""
     monkeypatch.setattr("router.cli.connect.ngrok.find_spec", lambda _: None)
-    ended = desk.type("tunnel")
+    ended = local.run("tunnel")
     assert ended.exit_code == 1
     for what in (
         "-m pip install 'twilio-message-router[tunnel]'",
@@ -65,13 +67,13 @@ def test_without_ngrok_and_pyngrok_tunnel_says_what_to_install(desk: Desk, monke
         ),
     ],
 )
-def test_an_error_of_ngrok_is_reported(desk: Desk, agent: NgrokAgent, page: str, refuse: str, says: str) -> None:
+def test_an_error_of_ngrok_is_reported(local: LocalSetup, agent: NgrokAgent, page: str, refuse: str, says: str) -> None:
     """An error page or a refusal of ngrok is reported with exit status 1, and no tunnel is left."""
     agent.page, agent.refuse = page, refuse
-    ended = desk.type("tunnel", "--ngrok-api", agent.url, "--patience", "0")
+    ended = local.run("tunnel", "--ngrok-api", agent.url, "--patience", "0")
     assert ended.exit_code == 1
     assert says in ended.output
-    assert tunnel.read(desk.folder) == ""
+    assert tunnel.read(local.folder) == ""
     assert agent.answer("GET", "/api/tunnels", b"")[1] == {"tunnels": [], "uri": "/api/tunnels"}
 
 
@@ -88,10 +90,10 @@ def test_an_error_of_ngrok_is_reported(desk: Desk, agent: NgrokAgent, page: str,
     ],
 )
 def test_a_tunnel_that_fails_says_why(
-    desk: Desk, words: list[str], environ: dict[str, str], status: int, says: str
+    local: LocalSetup, words: list[str], environ: dict[str, str], status: int, says: str
 ) -> None:
     """A `tunnel` that fails says why, with exit status 1, or 2 for wrong usage."""
-    ended = desk.type("tunnel", "--patience", "0", *words, **environ)
+    ended = local.run("tunnel", "--patience", "0", *words, **environ)
     assert ended.exit_code == status
     assert says in ended.output
 
@@ -109,19 +111,19 @@ def test_pyngroks_command_is_not_taken_for_ngrok(tmp_path: Path, monkeypatch: py
     assert _installed() is None
 
 
-def test_a_number_that_cannot_be_connected_ends_the_tunnel(desk: Desk, agent: NgrokAgent) -> None:
+def test_a_number_that_cannot_be_connected_ends_the_tunnel(local: LocalSetup, agent: NgrokAgent) -> None:
     """If --connect fails, `tunnel` ends with exit status 1 and no tunnel is recorded."""
-    ended = desk.type("tunnel", "--ngrok-api", agent.url, "--connect", "+15550000008")
+    ended = local.run("tunnel", "--ngrok-api", agent.url, "--connect", "+15550000008")
     assert ended.exit_code == 1
     assert "+15550000008 is not a number of" in ended.output
-    assert tunnel.read(desk.folder) == ""
+    assert tunnel.read(local.folder) == ""
 
 
-def test_a_given_tunnel_is_lost_after_two_failed_requests(desk: Desk, router: LocalRouter) -> None:
+def test_a_given_tunnel_is_lost_after_two_failed_requests(local: LocalSetup, router: LocalRouter) -> None:
     """A tunnel given by its URL counts as lost after two failed requests in a row."""
     (account,) = load({"ROUTER_CONFIG": str(router.config)}).accounts
-    up = GivenTunnel(desk.base, account, every=0)
-    assert [up.look(), up.look(), up.look()] == [desk.base] * 3
+    up = GivenTunnel(local.base, account, every=0)
+    assert [up.look(), up.look(), up.look()] == [local.base] * 3
     dead = GivenTunnel("http://127.0.0.1:9", account, every=0)
     assert dead.look() == "http://127.0.0.1:9"
     with pytest.raises(TunnelGone, match="nothing listens"):
@@ -129,11 +131,11 @@ def test_a_given_tunnel_is_lost_after_two_failed_requests(desk: Desk, router: Lo
 
 
 def test_a_number_that_could_not_be_moved_is_moved_later(
-    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    local: LocalSetup, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If Twilio fails when a tunnel's URL changes, the number gets the new URL at a later look."""
     monkeypatch.setattr("router.cli.connect.follow._MOVE_AGAIN", 0.0)
-    bases = [desk.base]
+    bases = [local.base]
 
     class Changing:
         def look(self) -> str:
@@ -142,24 +144,24 @@ def test_a_number_that_could_not_be_moved_is_moved_later(
         def close(self) -> None:
             """Nothing is open."""
 
-    settings = load(desk.environ)
-    with TunnelRecord(desk.folder) as record:
+    settings = load(local.environ)
+    with TunnelRecord(local.folder) as record:
         follower = Follower(Changing(), record, Connector(settings), 0, lambda _: None)
         follower.look()
-        assert desk.type("connect", NUMBER, "--detach", "--yes").exit_code == 0
+        assert local.run("connect", NUMBER, "--detach", "--yes").exit_code == 0
         bases.append("http://moved.example.com")
-        desk.twilio.updates_answered = 500
+        local.twilio.updates_answered = 500
         follower.look()
-        assert desk.says == desk.here
+        assert local.webhook == local.webhook_here
         assert "does not point to the new address yet: " in capsys.readouterr().err
-        desk.twilio.updates_answered = 200
+        local.twilio.updates_answered = 200
         follower.look()
-        assert desk.says == leading_to("http://moved.example.com")
+        assert local.webhook == webhook_to("http://moved.example.com")
 
         record.publish("http://late.example.com")  # as if `router connect` had read the record too early
-        assert desk.type("connect", NUMBER, "--detach", "--no-check").exit_code == 0
-        assert desk.says == leading_to("http://late.example.com")
+        assert local.run("connect", NUMBER, "--detach", "--no-check").exit_code == 0
+        assert local.webhook == webhook_to("http://late.example.com")
         follower.look()
-        assert desk.says == leading_to("http://moved.example.com")
-    assert desk.type("disconnect").exit_code == 0
-    assert desk.says == FIRST
+        assert local.webhook == webhook_to("http://moved.example.com")
+    assert local.run("disconnect").exit_code == 0
+    assert local.webhook == FIRST

@@ -1,7 +1,7 @@
-"""An ngrok agent: its local API as documented, and tunnels that really forward, both on loopback.
+"""A fake ngrok agent on loopback: its local API as documented, and tunnels that really forward requests.
 
-https://ngrok.com/docs/agent/api and https://ngrok.com/docs/errors. Started as a program it is the `ngrok` of
-those who have none: `start --none --log stdout`, until it is ended.
+https://ngrok.com/docs/agent/api and https://ngrok.com/docs/errors. As a program it stands for the command
+`ngrok start --none --log stdout`, and runs until it is ended.
 """
 
 import http.client
@@ -20,10 +20,10 @@ _KEPT = {"host", "content-length", "connection"}
 
 
 class NgrokAgent:
-    """An agent for as long as it is a context.
+    """An agent that runs while its context is open.
 
-    `page` is the code of a page with which ngrok answers in the router's place, as "6024"; `refuse` is why it opens no
-    tunnel; `status` is whether it has its connection to ngrok.
+    `page`: code of an error page that ngrok answers in place of the router, for example "6024"; `refuse`: the reason
+    for which it opens no tunnel; `status`: of its connection to ngrok.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -36,15 +36,15 @@ class NgrokAgent:
 
     @property
     def url(self) -> str:
-        """Where its API is."""
+        """The URL of its API."""
         return f"http://127.0.0.1:{self._port}"
 
     def public_url(self, name: str = "") -> str:
-        """Return the public base of a tunnel, of the only one if none is named."""
+        """Return the public base URL of a tunnel; without a name, of the only one."""
         return self._tunnels[name or next(iter(self._tunnels))].url
 
     def forward(self, port: int, name: str = "command_line") -> str:
-        """Open a tunnel as `ngrok http PORT` does; return its public base."""
+        """Open a tunnel as `ngrok http PORT` does; return its public base URL."""
         self._tunnels[name] = _Tunnel(self, name, f"http://localhost:{port}")
         return self._tunnels[name].url
 
@@ -64,7 +64,7 @@ class NgrokAgent:
         self._server.server_close()
 
     def start_again(self) -> None:
-        """Start it again, where it was, without tunnels."""
+        """Start it again at the same port, without tunnels."""
         self._start(self._port)
 
     def _start(self, port: int) -> None:

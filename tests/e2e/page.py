@@ -1,15 +1,15 @@
-"""A documentation page that is played: its commands are run in order, and what they print is compared with the page.
+"""Runs the commands of a documentation page in order, and compares what they print with the page.
 
-Blocks of the kind `console` hold commands behind `$ ` and under each what it prints. Before a block a comment may say
-more, which no reader of the page sees:
+A `console` block has commands after `$ `, and under each its output. A comment before a block, which readers of the
+page do not see, can say more:
 
-    <!-- runs in: tunnel -->    its last command goes on running, under this name
-    <!-- ends: tunnel -->       Ctrl-C there; the block, if one follows, shows what it prints then
+    <!-- runs in: tunnel -->    its last command goes on in the background, under this name
+    <!-- ends: tunnel -->       the command of this name gets Ctrl-C; a block that follows shows its last output
     <!-- file: bot.py -->       the block is a file's content
-    <!-- event: sms -->         something happens outside, which the test knows
+    <!-- event: sms -->         the test does something outside the page, for example sends an SMS
 
-On the page `...` alone on a line stands for any lines, `…` for any word, or for the rest of one; ids, times, durations
-and the folder are never compared.
+On the page a line `...` stands for any lines, and `…` for any text within a line; ids, times, durations and the folder
+are not compared.
 """
 
 import os
@@ -27,7 +27,7 @@ from tests.waiting import wait_until
 
 _DIRECTIVE: Final = re.compile(r"<!-- (runs in|ends|file|event): (.+) -->")
 _HOME: Final = "/home/you/router"
-# What differs from run to run, and what is compared in its place.
+# Texts that differ from run to run, and what is compared in their place.
 _VARIABLE: Final = (
     (re.compile(r"\x1b\[[0-9;?]*[A-Za-z]"), ""),
     (re.compile(r"\b([A-Z]{2})(?:[0-9a-f]{32}|…)"), r"\1…"),
@@ -43,7 +43,7 @@ _VARIABLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing on the page: `kind` is run, start, end, file or event; `line` is where it stands."""
+    """One step of a page: `kind` is run, start, end, file or event; `line` is its line in the page."""
 
     line: int
     kind: str
@@ -55,7 +55,7 @@ class Step:
 def steps(text: str) -> list[Step]:
     """Read a page."""
     found: list[Step] = []
-    what, name = "", ""  # what the last comment said of the block that follows
+    what, name = "", ""  # of the comment before the next block
     for line, part, block in _parts(text):
         directive = _DIRECTIVE.fullmatch(part)
         if what == "ends":
@@ -72,7 +72,7 @@ def steps(text: str) -> list[Step]:
 
 
 def _parts(text: str) -> Iterator[tuple[int, str, list[str]]]:
-    """Walk what is on a page: each line that is not blank, and each block with what is in it."""
+    """Yield each line of a page that is not blank; for the first line of a block, with the lines of the block."""
     lines = iter(enumerate(text.splitlines(), 1))
     for line, part in lines:
         block = list(takewhile(lambda it: it[1] != "```", lines)) if part.startswith("```") else []
@@ -97,15 +97,15 @@ def _commands(block: list[str], line: int, stays: str) -> list[Step]:
 
 @dataclass
 class Player:
-    """Plays a page in a folder.
+    """Runs the steps of a page in a folder.
 
     Args:
         folder: where commands run and files are written.
-        environ: the environment they begin with; `export` on the page adds to it.
-        replacements: texts of the page and what stands for them here, as an address that is free on this machine.
-        commands: commands whose beginning is on the left, and what is run in place of that beginning.
-        events: what happens outside, by name.
-        patterns: what is not known beforehand, and how the page has it.
+        environ: the first environment of the commands; `export` on the page adds to it.
+        replacements: texts of the page and their values in this run, for example an address with a free port.
+        commands: beginnings of commands on the page, and what is run instead.
+        events: the functions for `event` comments, by name.
+        patterns: patterns of values that are not known before the run, and their text on the page.
     """
 
     folder: Path
@@ -118,11 +118,11 @@ class Player:
     _sids: dict[str, str] = field(default_factory=dict)
 
     def play(self, step: Step) -> None:
-        """Do one step, and compare what it prints."""
+        """Run one step, and compare its output with the page."""
         getattr(self, f"_{step.kind}")(step)
 
     def close(self) -> None:
-        """End what still runs, the last one first."""
+        """End the commands that still run, the last one first."""
         for name in list(reversed(self._running)):
             self._stop(name)
 
@@ -207,7 +207,7 @@ class Player:
         self.environ = dict(each.split("=", 1) for each in done.stdout.split("\0") if "=" in each)
 
     def _local(self, text: str) -> str:
-        """Write a text of the page as it is here: SIDs are the last ones that were printed."""
+        """Return a text of the page with the values of this run: each SID is the last one that was printed."""
         for begins, here in self.commands.items():
             if text.startswith(begins):
                 text = here + text.removeprefix(begins)
@@ -219,7 +219,7 @@ class Player:
         self._sids |= {sid[:2]: sid for sid in re.findall(r"\b[A-Z]{2}[0-9a-f]{32}\b", printed)}
 
     def _difference(self, printed: list[str], shown: tuple[str, ...]) -> str:
-        """Return "" when it is what the page shows, else the first line that is missing."""
+        """Return "" if the output is as on the page, else a description of the first difference."""
         actual = [self._comparable(line) for line in printed]
         actual = [line for line in actual if line]
         wanted = [self._comparable(line) for line in shown]

@@ -26,7 +26,7 @@ def clean_environ(**more: str) -> dict[str, str]:
 
 
 class RunningRouter:
-    """One `router run`; `up` waits for it, `end` leaves nothing behind.
+    """One `router run`; `up` waits until it is ready, `end` ends it and its children.
 
     Args:
         folder: where it is started, and where its `var` is.
@@ -58,7 +58,7 @@ class RunningRouter:
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """The text that it has printed so far."""
         return self._output.read_text(errors="replace")
 
     @property
@@ -87,16 +87,16 @@ class RunningRouter:
         return 0
 
     def children(self) -> dict[str, int]:
-        """Return the processes it has started, by what they are: `valkey-server`, `gunicorn`."""
+        """Return the ids of the processes that it has started, by name: `valkey-server`, `gunicorn`."""
         return {("valkey-server" if "valkey-server" in line else "gunicorn"): pid for pid, line in _children(self.pid)}
 
     def workers(self) -> list[int]:
-        """Return gunicorn's own processes."""
+        """Return the process ids of gunicorn's workers."""
         return [pid for pid, _ in _children(self.children()["gunicorn"])]
 
     @property
     def pid(self) -> int:
-        """The process that was started, which stays the parent of all."""
+        """The id of the process that was started, the parent of all others."""
         return self.process.pid
 
     def interrupt(self) -> None:
@@ -104,7 +104,7 @@ class RunningRouter:
         os.killpg(self.pid, signal.SIGINT)
 
     def end(self) -> None:
-        """End it with all that it started."""
+        """End it with its children."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -115,7 +115,7 @@ class RunningRouter:
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that has ended and was not yet waited for does not."""
+    """Say whether a process runs; a zombie does not."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False

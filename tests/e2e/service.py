@@ -45,9 +45,9 @@ def parameters(number: int, theirs: str, **more: str) -> dict[str, str]:
 
 
 class Service:
-    """Gunicorn with the real application: `config` is TOML over what every test needs.
+    """Gunicorn with the real application; `config` is further TOML for its settings.
 
-    Its `public_url` is the one that Twilio signs for, or none where that is empty; with OWN it is its own address.
+    Twilio signs for `public_url`; "" sets no public URL, and OWN sets the router's own address.
     """
 
     def __init__(  # noqa: PLR0913 - settings, by name

@@ -1,4 +1,4 @@
-"""A way to the store that stops at one call of a script: before the store gets it, or before its reply comes back."""
+"""A proxy before the store that stops one call of a script: before the store gets it, or before its reply is read."""
 
 import socket
 import tempfile
@@ -16,7 +16,7 @@ _PIECE: Final = 1 << 20
 
 
 class StoreGate:
-    """Passes on connections to a store; `stop_at` names the script whose next call is stopped."""
+    """Forwards connections to a store; `stop_at` names the script whose next call is stopped."""
 
     def __init__(self, valkey: ValkeyServer) -> None:
         self._store = str(valkey.socket_path)
@@ -32,7 +32,7 @@ class StoreGate:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop_at(self, script: str, *, replies: bool = False) -> None:
-        """Stop the next call of a script: the call itself, or with `replies` what the store replies to it."""
+        """Stop the next call of a script: the call itself, or with `replies` the store's reply to it."""
         with self._lock:
             self._stopped.clear()
             self._replies, self._wanted = replies, SCRIPTS[script].sha.encode()
@@ -42,7 +42,7 @@ class StoreGate:
         wait_until(self._stopped.is_set, what="the call is stopped")
 
     def close(self) -> None:
-        """End it."""
+        """Accept no more connections."""
         self._listener.close()
         self._folder.cleanup()
 
@@ -61,7 +61,7 @@ class StoreGate:
                     threading.Thread(target=copy, args=(near, far, silent), daemon=True).start()
 
     def _calls(self, near: socket.socket, far: socket.socket, silent: threading.Event) -> None:
-        """Pass on a process's calls; what follows a stopped one on its connection is lost with it."""
+        """Forward a process's calls; those that follow a stopped call on its connection are dropped with it."""
         with near, far, suppress(OSError):
             while piece := near.recv(_PIECE):
                 if self._is_wanted(piece):
@@ -73,7 +73,7 @@ class StoreGate:
             far.shutdown(socket.SHUT_RDWR)
 
     def _returns(self, near: socket.socket, far: socket.socket, silent: threading.Event) -> None:
-        """Pass on the store's replies, none after a stopped call."""
+        """Forward the store's replies, and none after a stopped call."""
         with suppress(OSError):
             while piece := far.recv(_PIECE):
                 if silent.is_set():

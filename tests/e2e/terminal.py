@@ -1,4 +1,4 @@
-"""A command in a terminal of its own, and the local kit's surroundings: a router, an ngrok agent and a Twilio."""
+"""A `router` command in a process group of its own, and processes that are killed as by a power cut."""
 
 import os
 import signal
@@ -35,14 +35,14 @@ class Terminal:
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """The text that it has printed so far."""
         return self._output.read_text(errors="replace")
 
-    def says(self, text: str, *, times: int = 1) -> "Terminal":
+    def wait_for(self, text: str, *, times: int = 1) -> "Terminal":
         """Wait until it has printed a text; it must not end before that."""
         wait_until(
             lambda: self.output.count(text) >= times or self.process.poll() is not None,
-            what=f"it says {text}",
+            what=f"it prints {text}",
             within=30,
         )
         assert self.output.count(text) >= times, self.output
@@ -54,7 +54,7 @@ class Terminal:
             os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(60)
 
-    def ends(self) -> int:
+    def wait(self) -> int:
         """Wait until it ends by itself; return the exit status."""
         return self.process.wait(60)
 
@@ -67,11 +67,11 @@ class Terminal:
 
 def kill_all(pids: Iterable[int]) -> None:
     """Kill processes as a power cut would: all at once, with what they have started."""
-    everybody = list(pids)
-    for pid in everybody:
+    all_pids = list(pids)
+    for pid in all_pids:
         with suppress(FileNotFoundError, ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)  # it cannot repair what happens to another process
-            everybody += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    for pid in everybody:
+            os.kill(pid, signal.SIGSTOP)  # so that it cannot restart another process
+            all_pids += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    for pid in all_pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

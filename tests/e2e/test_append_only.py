@@ -1,4 +1,4 @@
-"""The embedded store's file after a crash: what was never answered is cut and kept, and nothing else is touched."""
+"""The embedded store's append-only file after a crash: an incomplete end is cut off and kept; nothing else changes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ FILE = "appendonlydir/appendonly.aof.1.incr.aof"
 
 
 def command(*words: str) -> bytes:
-    """Write a command as the file holds it."""
+    """Return a command in the format of the file."""
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)
 
 
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[EmbeddedValkey]:
     assert made.folder.joinpath(FILE).exists()
 
 
-def _begins(store: EmbeddedValkey) -> list[str]:
+def _start_and_check(store: EmbeddedValkey) -> list[str]:
     """Start a store over the file, check that all keys are in it, and stop it; return what it printed."""
     said: list[str] = []
     process = store.start(said.append)
@@ -71,18 +71,18 @@ def _begins(store: EmbeddedValkey) -> list[str]:
         ),
     ],
 )
-def test_what_a_crash_leaves_is_cut_and_kept(store: EmbeddedValkey, end: bytes, says: str) -> None:
-    """The store starts with all confirmed writes; it reports what it cut, and a copy of that is beside the file."""
+def test_an_incomplete_end_is_cut_off_and_kept(store: EmbeddedValkey, end: bytes, says: str) -> None:
+    """The store starts with all confirmed writes, reports what it cut off, and keeps that in a copy beside the file."""
     file = store.folder / FILE
     with file.open("ab") as opened:
         opened.write(end)
-    (said,) = _begins(store)
+    (said,) = _start_and_check(store)
     assert f"{file} ended with {says}, as a crash leaves it" in said
     (copy,) = store.folder.glob("*.cut-*")
     assert str(copy) in said
     assert copy.read_bytes() == end
     assert copy.stat().st_mode & 0o777 == 0o600
-    assert _begins(store) == [], "nothing is left to cut"
+    assert _start_and_check(store) == [], "nothing is left to cut"
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_what_a_crash_leaves_is_cut_and_kept(store: EmbeddedValkey, end: bytes, 
         pytest.param(lambda whole: whole.replace(b"$4\r\nkept", b"$400\r\nkept", 1), id="a wrong length in the middle"),
     ],
 )
-def test_a_damaged_file_is_left_alone(store: EmbeddedValkey, damage: object) -> None:
-    """Damage that no crash causes stops the start: one sentence names the place and the remedy; no byte is changed."""
+def test_a_damaged_file_is_not_changed(store: EmbeddedValkey, damage: object) -> None:
+    """Damage that no crash causes stops the start; the error names the place and the remedy, and no byte is changed."""
     file = store.folder / FILE
     damaged = damage(file.read_bytes())  # type: ignore[operator]  # pytest knows no types of its parameters
     file.write_bytes(damaged)
@@ -106,20 +106,20 @@ def test_a_damaged_file_is_left_alone(store: EmbeddedValkey, damage: object) -> 
     assert not list(store.folder.glob("*.cut-*"))
 
 
-def test_copies_do_not_add_up(store: EmbeddedValkey) -> None:
+def test_ten_copies_are_kept(store: EmbeddedValkey) -> None:
     """After many crashes ten copies are kept, the newest among them."""
     for number in range(12):
         (store.folder / f"old.cut-{number}").write_bytes(b"")
     with (store.folder / FILE).open("ab") as opened:
         opened.write(SET[:-4])
-    _begins(store)
+    _start_and_check(store)
     copies = list(store.folder.glob("*.cut-*"))
     assert len(copies) == 10
     assert any(copy.read_bytes() == SET[:-4] for copy in copies)
 
 
 def test_every_beginning_of_a_command_is_incomplete() -> None:
-    """Wherever a write stops, an incomplete command is distinguished from a whole one and from a wrong one."""
+    """A command that is cut off at any byte is incomplete; a whole command and a malformed one are not."""
     for whole in (SET, TRANSACTION + command("EXEC")):
         assert all(_is_incomplete(whole[:end]) for end in range(1, len(whole)))
         assert not _is_incomplete(whole)
@@ -127,22 +127,22 @@ def test_every_beginning_of_a_command_is_incomplete() -> None:
     assert not any(_is_incomplete(wrong[:end]) for end in range(wrong.index(b"$3"), len(wrong)) if end > 25)
 
 
-def test_a_long_log_is_put_aside(store: EmbeddedValkey) -> None:
-    """When the store's log has become long, a new one is begun, and the previous one is kept."""
+def test_a_long_log_is_rotated(store: EmbeddedValkey) -> None:
+    """If the store's log is longer than 10 MiB, the next start begins a new one, and keeps the previous one."""
     log = store.folder / "valkey.log"
     with log.open("ab") as opened:
         opened.truncate(11 * 2**20)
-    _begins(store)
+    _start_and_check(store)
     assert log.stat().st_size < 2**20
     assert (store.folder / "valkey.log.1").stat().st_size == 11 * 2**20
 
 
 def test_a_killed_store_keeps_its_file(store: EmbeddedValkey) -> None:
-    """Nothing is cut from the file of a killed store: every confirmed write is complete."""
+    """Nothing is cut off the file of a killed store, because every confirmed write is complete."""
     process = store.start()
     store.wait_until_ready(process)
     for number in range(50):
         assert ask(store.socket_path, f"SET {number} 1") == "+OK"
     process.kill()
     process.wait()
-    assert _begins(store) == []
+    assert _start_and_check(store) == []

@@ -29,8 +29,8 @@ VISITORS = 6
 EACH = 16  # of the 30 that a chat may have in a minute
 
 
-class Talker(threading.Thread):
-    """A visitor who sends each message, with its id, until an answer says that it is kept."""
+class Writer(threading.Thread):
+    """A visitor who repeats each message, with its id, until the answer is 200 or 201."""
 
     def __init__(self, visitor: Visitor, number: int) -> None:
         super().__init__(daemon=True)
@@ -58,8 +58,8 @@ class Talker(threading.Thread):
                     self.repeated += 1
 
 
-def test_killing_anything_loses_and_doubles_nothing(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """Workers, a master and the store are killed with -9 while visitors write and a webhook answers each message."""
+def test_kills_lose_and_double_no_chat_message(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
+    """While visitors write, no kill -9 of workers, a master or the store loses, doubles or reorders a message."""
     valkey = spare_valkey()
     world = World(tmp_path, valkey, processes=2)
     try:
@@ -69,7 +69,7 @@ def test_killing_anything_loses_and_doubles_nothing(tmp_path: Path, spare_valkey
             visitors = [Visitor(world, flow) for _ in range(VISITORS)]
             for each in visitors:
                 assert each.begin().status == 201
-            talkers = [Talker(each, number) for number, each in enumerate(visitors)]
+            writers = [Writer(each, number) for number, each in enumerate(visitors)]
             first, second = world.services
 
             def kill_workers(service: Service) -> None:
@@ -88,22 +88,22 @@ def test_killing_anything_loses_and_doubles_nothing(tmp_path: Path, spare_valkey
             kills.append(partial(kill_workers, second))
             for number, kill in enumerate(kills):
                 aim = VISITORS * EACH * (1 + 2 * number) // 8
-                wait_until(partial(_reached, talkers, aim), what=f"{aim} messages are sent", within=60)
+                wait_until(partial(_reached, writers, aim), what=f"{aim} messages are sent", within=60)
                 kill()
-            for talker in talkers:
-                talker.join(60)
-                assert not talker.is_alive()
-            _check(talkers, target)
+            for writer in writers:
+                writer.join(60)
+                assert not writer.is_alive()
+            _check(writers, target)
     finally:
         world.close()
 
 
-def _reached(talkers: list[Talker], aim: int) -> bool:
-    return sum(len(talker.sids) for talker in talkers) >= aim
+def _reached(writers: list[Writer], aim: int) -> bool:
+    return sum(len(writer.sids) for writer in writers) >= aim
 
 
 def _answered(visitor: Visitor) -> list[dict[str, Any]]:
-    """Wait until every message of a visitor is answered: by long polls, for there is a limit of them."""
+    """Wait by long polls, whose number is limited, until every message of a visitor is answered."""
     found: list[dict[str, Any]] = []
 
     def all_there() -> bool:
@@ -116,15 +116,15 @@ def _answered(visitor: Visitor) -> list[dict[str, Any]]:
     return found
 
 
-def _check(talkers: list[Talker], target: Target) -> None:
+def _check(writers: list[Writer], target: Target) -> None:
     expected = [f"{number}" for number in range(EACH)]
-    for talker in talkers:
-        visitor = talker.visitor
+    for writer in writers:
+        visitor = writer.visitor
 
         messages = _answered(visitor)
         own = [each for each in messages if each["own"]]
         assert [each["body"] for each in own] == expected
-        assert [each["sid"] for each in own] == talker.sids
+        assert [each["sid"] for each in own] == writer.sids
         assert sum(not each["own"] for each in messages) == EACH
         assert [each["index"] for each in messages] == list(range(2 * EACH))
     came: dict[str, list[str]] = defaultdict(list)
@@ -132,13 +132,13 @@ def _check(talkers: list[Talker], target: Target) -> None:
         fields = parse_qs(request.body.decode())
         if fields["MessageSid"][0] not in came[fields["From"][0]]:
             came[fields["From"][0]].append(fields["MessageSid"][0])
-    for talker in talkers:
-        assert came[f"web:{talker.visitor.began['identity']}"] == talker.sids
+    for writer in writers:
+        assert came[f"web:{writer.visitor.began['identity']}"] == writer.sids
 
 
 @pytest.fixture(scope="module")
 def valkey_behind_gate() -> Iterator[ValkeyServer]:
-    """The store of `gate`."""
+    """The store behind `gate`."""
     valkey = ValkeyServer()
     yield valkey
     valkey.close()
@@ -146,7 +146,7 @@ def valkey_behind_gate() -> Iterator[ValkeyServer]:
 
 @pytest.fixture(scope="module")
 def gate(valkey_behind_gate: ValkeyServer) -> Iterator[StoreGate]:
-    """The only way of a router to its store."""
+    """A proxy before the store, which can stop a call."""
     gate = StoreGate(valkey_behind_gate)
     yield gate
     gate.close()
@@ -163,17 +163,17 @@ def gated(
 
 
 def kill(world: World) -> None:
-    """Kill the router's process, and wait for the one in its place, whose turn the upkeep is."""
+    """Kill the router's worker, and wait for the next one, which can do the upkeep at once."""
     service = world.services[0]
     (old,) = service.workers()
     world.call("DEL", TURN)
     os.kill(old, signal.SIGKILL)
     wait_until(lambda: service.workers() not in ([old], []), what="another process is there")
-    world.pass_time(30)  # the leases of the killed one have ended
+    world.pass_time(30)  # until the leases of the killed one have ended
 
 
-def stopped_by_a_kill(world: World, gate: StoreGate, request: Callable[[], Reply], *, replies: bool) -> None:
-    """Kill the router while a request accepts a message: before the store gets it, or with `replies` after that."""
+def kill_during(world: World, gate: StoreGate, request: Callable[[], Reply], *, replies: bool) -> None:
+    """Kill the router during a request: before the store gets its `accept`, or with `replies` after that."""
     gate.stop_at("accept", replies=replies)
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(request)
@@ -182,8 +182,8 @@ def stopped_by_a_kill(world: World, gate: StoreGate, request: Callable[[], Reply
         assert isinstance(asking.exception(), (OSError, HTTPException))
 
 
-def test_the_end_of_a_chat_is_told_once_after_a_kill(gated: World, gate: StoreGate) -> None:
-    """A router is killed while it ends a chat; the next process tells the integration, once, after all messages."""
+def test_the_end_of_a_chat_is_reported_once_after_a_kill(gated: World, gate: StoreGate) -> None:
+    """If a router is killed while it ends a chat, the next process reports the end once, after all messages."""
     with Target() as target:
         for replies in (False, True):
             path = f"/{replies}"
@@ -192,19 +192,19 @@ def test_the_end_of_a_chat_is_told_once_after_a_kill(gated: World, gate: StoreGa
             assert visitor.begin().status == 201
             sids = [visitor.say(text).json["sid"] for text in ("one", "two")]
             wait_until(lambda: arrived(target, path) == sids, what="the messages are delivered")  # noqa: B023
-            stopped_by_a_kill(gated, gate, lambda: visitor.ask("POST", "/chat/end", {}), replies=replies)  # noqa: B023
-            wait_until(lambda: arrived(target, path)[2:], what="the end is told")  # noqa: B023
+            kill_during(gated, gate, lambda: visitor.ask("POST", "/chat/end", {}), replies=replies)  # noqa: B023
+            wait_until(lambda: arrived(target, path)[2:], what="the end is reported")  # noqa: B023
             assert visitor.ask("POST", "/chat/end", {}).json == {"state": "closed"}
             told = parse_qs(target.requests[-1].body.decode())
             assert (told["EventType"], told["StateFrom"]) == (["onConversationStateUpdated"], ["active"])
             assert arrived(target, path) == [*sids, told["MessageSid"][0]]
             assert gated.ends(told["MessageSid"][0])["status"] == "delivered"
-        # The upkeep of the second process has passed over the first chat.
+        # The upkeep of the second process did not report the first chat's end again.
         assert len(target.requests) == 6
 
 
 def test_a_message_repeated_after_a_kill_is_one_message(gated: World, gate: StoreGate) -> None:
-    """A router is killed while it accepts a visitor's message: the repeated request and the first are one message."""
+    """If a router is killed while it accepts a visitor's message, the repeated request makes no second message."""
     with Target() as target:
         for replies in (False, True):
             path = f"/{replies}"
@@ -212,7 +212,7 @@ def test_a_message_repeated_after_a_kill_is_one_message(gated: World, gate: Stor
             assert visitor.begin().status == 201
             first = visitor.say("one").json["sid"]
             gated.ends(first)
-            stopped_by_a_kill(gated, gate, lambda: visitor.say("two", "its id"), replies=replies)  # noqa: B023
+            kill_during(gated, gate, lambda: visitor.say("two", "its id"), replies=replies)  # noqa: B023
             repeated = visitor.say("two", "its id")
             assert (repeated.status, repeated.json["index"]) == (200 if replies else 201, 1)
             last = visitor.say("three").json["sid"]

@@ -1,4 +1,4 @@
-"""The commands, against a router that runs and a store that is real."""
+"""The commands `simulate`, `deliveries` and `explain` against a running router with a real store."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def target() -> Iterator[Target]:
 
 @pytest.fixture(scope="module")
 def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
-    """A `router run` with the flows of `commands`, for the whole file: each test has addresses of its own."""
+    """A `router run` with the flows of commands.py, for the whole file: each test uses addresses of its own."""
     folder = tmp_path_factory.mktemp("router")
     running = RunningRouter(folder, ROUTER_ALLOWED_NETWORKS="127.0.0.0/8", ROUTER_RETRY_DELAYS="0.05")
     try:
@@ -45,7 +45,7 @@ def cli(router: RunningRouter) -> Cli:
 
 
 def bodies(target: Target, path: str) -> list[str]:
-    """Return the texts that the target got on a path, in order."""
+    """Return the texts that the target received on a path, in order."""
     return [dict(parse_qsl(each.body.decode()))["Body"] for each in target.requests if each.target == path]
 
 
@@ -54,15 +54,15 @@ def bodies(target: Target, path: str) -> list[str]:
 
 @pytest.mark.parametrize("channel", ["sms", "whatsapp", "facebook", "rcs"])
 def test_a_message_of_each_channel_is_delivered(cli: Cli, channel: str) -> None:
-    """One command shows what the customer would get, the route, and that the message was delivered."""
+    """`simulate` prints the answer that the customer would get, the route, and that the message was delivered."""
     result = cli("simulate", channel, "--body", "Hola", "--to", TO[channel])
     assert result.exit_code == 0, result.output
     for words in ("“Hola”", "200 after ", "You wrote: Hola", "handler echo, relay", "Delivery  delivered"):
         assert words in result.output
 
 
-def test_attachments_arrive(cli: Cli) -> None:
-    """A message with media has an MM SID, media types from the URL or the option, and no default text."""
+def test_attachments_are_simulated(cli: Cli) -> None:
+    """A message with `--media` has an MM SID, and its media types come from the URL or the option."""
     media = ["--media", "https://example.com/photo.jpg", "--media", "https://example.com/x?a=1,2,application/pdf"]
     sent = json.loads(cli("simulate", "whatsapp", *media, "--json").output)
     assert sent["sid"].startswith("MM")
@@ -76,7 +76,7 @@ def test_attachments_arrive(cli: Cli) -> None:
 
 @pytest.mark.parametrize("how", TAMPERS)
 def test_a_tampered_message_is_refused_and_leaves_no_trace(cli: Cli, how: str) -> None:
-    """Each way to tamper gets a 403, and so exit status 0; Twilio would call the fallback."""
+    """Each `--tamper` gets a 403, which is exit status 0, and the router keeps no record of the message."""
     result = cli("simulate", "sms", "--tamper", how, "--json")
     sent = json.loads(result.output)
     assert (result.exit_code, sent["status"], sent["delivery"]) == (0, 403, None)
@@ -87,7 +87,7 @@ def test_a_tampered_message_is_refused_and_leaves_no_trace(cli: Cli, how: str) -
 
 
 def test_the_same_sid_twice_is_a_duplicate(cli: Cli, target: Target) -> None:
-    """A duplicate gets the first answer, and the target gets nothing."""
+    """A duplicate gets the first answer, and the target does not receive it."""
     target.script["/twice"] = answer(body=b"<Response><Message>once</Message></Response>")
     cli("flows", "apply", "-", given=external("+15005550010", target.url("/twice")))
     arguments = ("simulate", "sms", "--to", "+15005550010", "--sid", "SM" + "a" * 32)
@@ -112,7 +112,7 @@ def test_an_answer_that_is_not_twiml_is_shown(cli: Cli, target: Target) -> None:
 
 
 def test_many_messages_of_many_customers_keep_their_order(cli: Cli, target: Target) -> None:
-    """`--count` numbers the messages, `--contacts` spreads them, and each customer's arrive in order."""
+    """`--count` numbers the messages, `--contacts` distributes them, and each customer's messages arrive in order."""
     cli("flows", "apply", "-", given=external("+15005550011", target.url("/many")))
     result = cli("simulate", "sms", "--to", "+15005550011", "--body", "n", "--count", "12", "--contacts", "3")
     assert result.exit_code == 0, result.output
@@ -133,7 +133,7 @@ def test_a_get_webhook_is_accepted_like_a_post(cli: Cli, method: str) -> None:
 
 
 def test_a_lost_connection_is_one_message_without_an_answer(cli: Cli) -> None:
-    """A message without an answer is counted, the others are sent, and the exit status is 1."""
+    """When a connection breaks, `simulate` counts a message without an answer, sends the others, and exits with 1."""
     with Target({"/": in_turn(close, answer(), reset, answer())}) as webhook:
         result = cli("simulate", "sms", "--url", webhook.url(), "--count", "6", "--wait", "0")
         assert len(webhook.requests) == 6
@@ -143,14 +143,14 @@ def test_a_lost_connection_is_one_message_without_an_answer(cli: Cli) -> None:
 
 
 def test_without_a_router_the_error_says_how_to_start_one(cli: Cli) -> None:
-    """No router runs at the address: the error names the command that starts one."""
+    """If no router runs at the address, the error says so, and names Twilio's error code."""
     result = cli("simulate", "sms", "--url", "http://127.0.0.1:1/webhooks/sms")
     assert result.exit_code == 1
     assert result.stderr.startswith("router: nothing listens at http://127.0.0.1:1. Twilio would log error 11205 (")
 
 
-def test_a_paused_flow_is_not_a_delivery(cli: Cli) -> None:
-    """Where a message waits, the exit status is 1, and the output names what it waits for."""
+def test_a_message_of_a_paused_flow_is_reported_as_waiting(cli: Cli) -> None:
+    """If a message waits, `simulate` exits with 1, and the output names what it waits for."""
     result = cli("simulate", "sms", "--to", "+15005550001", "--wait", "0")
     assert result.exit_code == 1
     assert "queued, 0 attempts so far: its flow is paused" in result.output
@@ -163,9 +163,9 @@ def test_a_paused_flow_is_not_a_delivery(cli: Cli) -> None:
 
 
 def test_undelivered_messages_are_sent_again_in_order(cli: Cli, target: Target) -> None:
-    """After the target is repaired, one command replays what it missed, in the order of acceptance."""
-    target.script["/mended"] = answer(404)
-    cli("flows", "apply", "-", given=external("+15005550012", target.url("/mended")))
+    """After a target is repaired, one command replays the messages that it missed, in the order of acceptance."""
+    target.script["/repaired"] = answer(404)
+    cli("flows", "apply", "-", given=external("+15005550012", target.url("/repaired")))
     sent = cli("simulate", "sms", "--to", "+15005550012", "--body", "n", "--count", "5", "--contacts", "2", "--json")
     assert sent.exit_code == 1
     sids = [json.loads(line)["sid"] for line in sent.output.splitlines()]
@@ -174,20 +174,20 @@ def test_undelivered_messages_are_sent_again_in_order(cli: Cli, target: Target) 
     assert "! " in listed
     assert "404" in cli("deliveries", "show", sids[0]).output
 
-    missed = len(bodies(target, "/mended"))
-    foretold = cli("deliveries", "replay", "--status", "undelivered", "--since", "1h", "--dry-run").output
-    assert [sid for line in foretold.splitlines() if (sid := line.split()[0]) in sids] == sids
-    assert len(bodies(target, "/mended")) == missed
+    missed = len(bodies(target, "/repaired"))
+    preview = cli("deliveries", "replay", "--status", "undelivered", "--since", "1h", "--dry-run").output
+    assert [sid for line in preview.splitlines() if (sid := line.split()[0]) in sids] == sids
+    assert len(bodies(target, "/repaired")) == missed
 
     reported = json.loads(cli("deliveries", "replay", *sids[:2], "--dry-run", "--json").output)
     assert [(each["sid"], each["result"]) for each in reported] == [(sid, "chosen") for sid in sids[:2]]
 
-    target.script["/mended"] = answer()
+    target.script["/repaired"] = answer()
     replayed = cli("deliveries", "replay", "--status", "undelivered", "--since", "1h")
     assert replayed.exit_code == 0, replayed.output
     assert "5 of 5 queued again" in replayed.output
-    wait_until(lambda: len(bodies(target, "/mended")) == missed + 5, what="all came again")
-    again = bodies(target, "/mended")[missed:]
+    wait_until(lambda: len(bodies(target, "/repaired")) == missed + 5, what="all came again")
+    again = bodies(target, "/repaired")[missed:]
     assert [body for body in again if body in {"n 1", "n 3", "n 5"}] == ["n 1", "n 3", "n 5"]
     assert [body for body in again if body in {"n 2", "n 4"}] == ["n 2", "n 4"]
     shown = wait_until(
@@ -197,8 +197,8 @@ def test_undelivered_messages_are_sent_again_in_order(cli: Cli, target: Target) 
     assert "replayed 1 x" in shown
 
 
-def test_an_unrouted_message_goes_once_there_is_a_flow(cli: Cli, target: Target) -> None:
-    """A message to an address without a flow is kept: after its flow is added, a replay delivers it."""
+def test_an_unrouted_message_is_delivered_by_a_replay(cli: Cli, target: Target) -> None:
+    """A message to an address without a flow is kept; once the address has a flow, a replay delivers it."""
     sent = cli("simulate", "sms", "--to", "+15005550013")
     assert sent.exit_code == 1
     assert "Delivery  unrouted: " in sent.output
@@ -213,8 +213,8 @@ def test_an_unrouted_message_goes_once_there_is_a_flow(cli: Cli, target: Target)
     wait_until(lambda: bodies(target, "/added") == ["Hello"], what="it is delivered")
 
 
-def test_a_replay_may_go_where_todays_flows_say(cli: Cli, target: Target) -> None:
-    """`--route original` sends to the flow that had it, `--route current` to the one that has the address now."""
+def test_a_replay_can_use_the_original_or_the_current_route(cli: Cli, target: Target) -> None:
+    """`--route original` sends a message to its first flow, `--route current` to the flow that has the address now."""
     cli("flows", "apply", "-", given=external("+15005550014", target.url("/then")))
     sent = json.loads(cli("simulate", "sms", "--to", "+15005550014", "--json").output)
     before = json.loads(cli("flows", "list", "--json").output)
@@ -224,14 +224,14 @@ def test_a_replay_may_go_where_todays_flows_say(cli: Cli, target: Target) -> Non
     )
     assert cli("flows", "apply", "-", given=moved).exit_code == 0
     cli("deliveries", "replay", sent["sid"])
-    wait_until(lambda: len(bodies(target, "/then")) == 2, what="it came again where it went before")
+    wait_until(lambda: len(bodies(target, "/then")) == 2, what="the first flow's target has it again")
     wait_until(lambda: "delivered" in cli("deliveries", "show", sent["sid"]).output, what="it is settled")
     assert cli("deliveries", "replay", sent["sid"], "--route", "current").exit_code == 0
-    wait_until(lambda: len(bodies(target, "/now")) == 1, what="it came where it would go now")
+    wait_until(lambda: len(bodies(target, "/now")) == 1, what="the current flow's target has it")
 
 
-def test_a_list_holds_what_was_asked_for(cli: Cli) -> None:
-    """`list` applies its filters and limit, prints ISO times in JSON, and refuses an invalid time as wrong usage."""
+def test_list_applies_its_filters(cli: Cli) -> None:
+    """`list` applies filters and limit, prints ISO times in JSON, and exits with 2 for an invalid time."""
     for body in ("first", "second", "third"):
         cli("simulate", "rcs", "--from", "+14155559999", "--body", body)
     found = json.loads(cli("deliveries", "list", "--from", "rcs:+14155559999", "--since", "5m", "--json").output)
@@ -247,8 +247,8 @@ def test_a_list_holds_what_was_asked_for(cli: Cli) -> None:
     assert cli("deliveries", "list", "--since", "yesterday").exit_code == 2
 
 
-def test_what_customers_write_does_not_steer_the_terminal(cli: Cli) -> None:
-    """Escape sequences, markup and line feeds of a message are printed as text, without effect."""
+def test_a_customers_text_does_not_control_the_terminal(cli: Cli) -> None:
+    """Escape sequences and line feeds of a message are replaced, and its markup is printed as text."""
     sent = json.loads(cli("simulate", "rcs", "--body", "\x1b[2J[red]a[/red]\nb\u202e", "--json").output)
     shown = cli("deliveries", "show", sent["sid"]).output
     listed = cli("deliveries", "list", "--limit", "1").output
@@ -256,8 +256,8 @@ def test_what_customers_write_does_not_steer_the_terminal(cli: Cli) -> None:
     assert "[red]a[/red] ⏎ b" in listed
 
 
-def test_a_pipe_gets_whole_lines(cli: Cli, router: RunningRouter) -> None:
-    """Without a terminal each line is one record, neither cut nor coloured."""
+def test_output_to_a_pipe_is_not_cut(cli: Cli, router: RunningRouter) -> None:
+    """Without a terminal each line of `list` is one whole record, however narrow the terminal is said to be."""
     sid = json.loads(cli("simulate", "whatsapp", "--body", "word " * 9, "--json").output)["sid"]
     command = [str(ROUTER), "deliveries", "list", "--limit", "3"]
     piped = subprocess.run(
@@ -278,7 +278,7 @@ def test_a_pipe_gets_whole_lines(cli: Cli, router: RunningRouter) -> None:
 
 
 def test_explain_prints_where_a_message_would_go(cli: Cli) -> None:
-    """`explain` prints steps and flow, and makes no delivery; an address may lack its channel's prefix."""
+    """`explain` prints the flow, and makes no delivery; an address needs no channel prefix."""
     result = cli("explain", "--to", "1 500 555 0006", "--channel", "whatsapp", "--from", "+14155550188")
     assert result.exit_code == 0, result.output
     assert "whatsapp  whatsapp:+14155550188 → whatsapp:+15005550006" in result.output
@@ -288,7 +288,7 @@ def test_explain_prints_where_a_message_would_go(cli: Cli) -> None:
     assert "it is paused, so the message would wait" in paused
 
 
-def test_explain_says_why_no_flow_takes_a_message(cli: Cli) -> None:
+def test_explain_prints_why_no_flow_takes_a_message(cli: Cli) -> None:
     """If no flow takes the message, `explain` prints why and what to do, in JSON too, with exit status 1."""
     result = cli("explain", "--to", "+15990000000")
     assert result.exit_code == 1

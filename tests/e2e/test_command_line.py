@@ -1,4 +1,4 @@
-"""The command line as a whole: quick to help, and one sentence when something is wrong."""
+"""The command line as a whole: version, help, suggestions, errors, and the settings of a running router."""
 
 import json
 import subprocess
@@ -33,8 +33,8 @@ def test_help_imports_no_command() -> None:
     assert not {"flask", "gevent", "pydantic", "redis", "rich", "twilio"} & set(modules)
 
 
-def test_a_command_ends_without_looking_for_garbage() -> None:
-    """When a command ends, the garbage collector skips the imported objects, which saves a quarter of its time."""
+def test_a_command_ends_without_collecting_garbage() -> None:
+    """When a command ends, the garbage collector skips the imported objects, to save a quarter of the run time."""
     asked = """
 import atexit, gc
 atexit.register(lambda: print(gc.get_freeze_count() > 10_000))
@@ -53,15 +53,15 @@ print(gc.isenabled())
         pytest.param(["run", "--worker", "2"], "Did you mean '--workers'?", id="an option's name cut short"),
     ],
 )
-def test_a_typing_error_is_answered_with_a_suggestion(words: list[str], suggestion: str) -> None:
-    """For an unknown command or option the error names a similar one, with exit status 2."""
+def test_a_misspelt_word_gets_a_suggestion(words: list[str], suggestion: str) -> None:
+    """For an unknown command or option the error names a similar one, and the exit status is 2."""
     ended = _run(*words)
     assert ended.returncode == 2
     assert suggestion in ended.stderr
 
 
 def test_an_error_is_one_line() -> None:
-    """An error is one line on stderr that begins with the program's name; exit status 2 for an invalid setting."""
+    """An error is one line on stderr that begins with the program's name; an invalid setting is exit status 2."""
     ended = subprocess.run(
         [ROUTER, "explain", "--to", "+15550100"],
         env=clean_environ(ROUTER_WORKERS="many"),
@@ -76,7 +76,7 @@ def test_an_error_is_one_line() -> None:
 
 
 def test_commands_find_the_router_that_runs_here(tmp_path: Path) -> None:
-    """Settings that `router run` recorded count unless the environment sets them."""
+    """Commands use the settings that `router run` recorded in the data directory, unless the environment sets them."""
     found = {"ROUTER_REDIS_URL": "unix:///run/valkey.sock", "ROUTER_BIND": "127.0.0.1:9000"}
     (tmp_path / "running.json").write_text(json.dumps(found))
     settings = load_settings_for_cli({"ROUTER_DATA_DIR": str(tmp_path)})
@@ -95,8 +95,8 @@ def test_commands_find_the_router_that_runs_here(tmp_path: Path) -> None:
         ("router.internal:8000", ("router.internal", 8000), "http://router.internal:8000"),
     ],
 )
-def test_an_address_to_listen_at_is_one_to_connect_to(bind: str, connect: tuple[str, int], url: str) -> None:
-    """A router that listens on all addresses is reached on the loopback address."""
+def test_commands_derive_the_url_from_the_bind_address(bind: str, connect: tuple[str, int], url: str) -> None:
+    """Commands connect to the address of ROUTER_BIND, and to loopback if the router listens on all addresses."""
     settings = load({"ROUTER_BIND": bind})
     assert address(settings) == connect
     assert base_url(settings) == url

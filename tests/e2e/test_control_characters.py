@@ -1,4 +1,4 @@
-"""What customers, targets and other people wrote reaches no terminal as a control character, in any output."""
+"""No command and no log prints a control character of a text that customers, targets or strangers wrote."""
 
 import json
 import os
@@ -25,17 +25,17 @@ from tests.e2e.running import ROUTER, clean_environ
 from tests.integrations import sending
 
 OURS, TOKEN, SID = "+15005550006", "1" * 32, "SM" + "1" * 32
-# Clears the screen, names the window, hides what follows, in 7 and in 8 bits; deletes; reorders; breaks the line.
+# Sequences that clear the screen, set the title, hide text (7 and 8 bits), delete, reverse text, and end the line.
 EVIL = "a\x1b[2Jb\x1b]0;c\x07\x1b[8md\x9b2Je\x7ff\u202eg\u2066h\u2028i\r"
-NAME = "Flow \u202e\u2066\u200b"  # no parameter of a flow may have others
-# What may not be there: all that is not shown, but the end of a line.
-STEERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+NAME = "Flow \u202e\u2066\u200b"  # the only ones that a flow's parameter may contain
+# Characters that may not be printed: all control and format characters but the line feed.
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.fixture
 def environ(redis_url: str, tmp_path: Path) -> dict[str, str]:
-    """A store with a flow, a message and a refused request that were written to mislead."""
+    """A store with a flow, a message and a refused request that contain control characters."""
     settings = {"ROUTER_REDIS_URL": redis_url, "ROUTER_DATA_DIR": str(tmp_path / "var")}
     settings |= {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": TOKEN}
     store = connect(sending.settings(ROUTER_REDIS_URL=redis_url))
@@ -78,10 +78,10 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_output_steers_the_terminal(environ: dict[str, str], command: str) -> None:
+def test_no_output_controls_the_terminal(environ: dict[str, str], command: str) -> None:
     """Customers' texts are printed, in JSON too, without characters that control a terminal."""
     result = invoke(*command.split(), given=external(OURS, "https://example.com/x"), **environ)
-    assert not STEERS.findall(result.stdout + result.stderr)
+    assert not CONTROL.findall(result.stdout + result.stderr)
     assert result.stdout
 
 
@@ -96,15 +96,15 @@ def test_no_output_steers_the_terminal(environ: dict[str, str], command: str) ->
         ("flows", "apply", f"/nowhere/{EVIL}"),
     ],
 )
-def test_no_error_steers_the_terminal(environ: dict[str, str], words: tuple[str, ...]) -> None:
-    """An invalid value with control characters is printed in the error as harmless text."""
+def test_no_error_controls_the_terminal(environ: dict[str, str], words: tuple[str, ...]) -> None:
+    """An error prints an invalid value without its control characters."""
     result = invoke(*words, **environ)
     assert result.exit_code
-    assert not STEERS.findall(result.stdout + result.stderr)
+    assert not CONTROL.findall(result.stdout + result.stderr)
 
 
-def test_programs_read_what_was_written(environ: dict[str, str]) -> None:
-    """In JSON, JSON lines and TOML control characters are escaped, and a reader gets the original text."""
+def test_programs_read_the_original_text(environ: dict[str, str]) -> None:
+    """In JSON, JSON lines and TOML control characters are escaped, so that a program reads the original text."""
     shown = invoke("deliveries", "show", SID, "--json", **environ).stdout
     assert (json.loads(shown)["body"], json.loads(shown)["error"]) == (EVIL, EVIL)
     recorded = invoke("record", "-", **environ).stdout
@@ -113,13 +113,13 @@ def test_programs_read_what_was_written(environ: dict[str, str]) -> None:
     assert tomllib.loads(exported)["flow"][0]["friendly_name"] == NAME
 
 
-def test_a_terminal_gets_our_colours_and_nothing_else(environ: dict[str, str]) -> None:
-    """On a real terminal the status has its colour; escape sequences of the customer's text are removed."""
+def test_a_terminal_gets_only_our_colours(environ: dict[str, str]) -> None:
+    """On a terminal the output has the router's colours, and no escape sequence of the customer's text."""
     assert_only_colours(on_a_terminal(str(ROUTER), "deliveries", "list", **environ))
 
 
-def test_the_log_steers_no_terminal() -> None:
-    """A log on a terminal has colours; control characters that a stranger sent are printed as text."""
+def test_the_log_does_not_control_the_terminal() -> None:
+    """A log on a terminal has the router's colours, and no control character that a stranger sent."""
     code = f"from router.log import make_log; make_log(pid=1).info('webhook', reason={EVIL[:-1]!r})"
     assert_only_colours(on_a_terminal(sys.executable, "-c", code))
 
@@ -140,4 +140,4 @@ def assert_only_colours(printed: str) -> None:
     assert COLOUR.search(printed)
     for sequence in ("\x1b[2J", "\x1b[8m", "\x1b]"):
         assert sequence not in printed
-    assert not STEERS.findall(COLOUR.sub("", printed).replace("\r\n", "\n"))
+    assert not CONTROL.findall(COLOUR.sub("", printed).replace("\r\n", "\n"))

@@ -1,4 +1,4 @@
-"""Nothing acknowledged is lost and nothing is reordered, whatever is killed while messages come in."""
+"""Kills and graceful stops under load: no acknowledged message is lost or reordered."""
 
 import contextlib
 import itertools
@@ -22,7 +22,7 @@ from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
 CONVERSATIONS = 12
-# Seconds until a conversation goes on whose message was refused, and between two messages while a router starts.
+# Seconds that a conversation waits after a refused message, and between two messages while a router starts.
 _REFUSED, _SLOW = 0.03, 0.1
 
 
@@ -42,10 +42,10 @@ def flow(url: str, **more: object) -> FlexFlow:
 
 
 class Twilio:
-    """A Twilio that sends each conversation's messages one after the other, and calls the fallback once on an error."""
+    """Sends each conversation's messages one after the other, as Twilio does, and once more as fallback on an error."""
 
-    def __init__(self, ports: list[Service]) -> None:
-        self.services = ports
+    def __init__(self, services: list[Service]) -> None:
+        self.services = services
         self.acknowledged: dict[str, list[str]] = defaultdict(list)
         self._stop, self._slow = threading.Event(), threading.Event()
         self._numbers = itertools.count(1)
@@ -98,7 +98,7 @@ def _replaced(service: Service, before: set[int]) -> bool:
 
 
 def _first_deliveries(target: Target) -> dict[str, list[str]]:
-    """Return, for each sender, the messages in the order of arrival, immediate repeats left out."""
+    """Return each sender's messages in the order of arrival, without immediate repeats."""
     arrived: dict[str, list[str]] = defaultdict(list)
     for request in list(target.requests):
         fields = parse_qs(request.body.decode())
@@ -108,10 +108,8 @@ def _first_deliveries(target: Target) -> dict[str, list[str]]:
     return arrived
 
 
-def test_killing_anything_loses_nothing_and_reorders_nothing(
-    tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]
-) -> None:
-    """Workers, a master and the store are killed, and one service stops gracefully, under load."""
+def test_kills_lose_and_reorder_no_message(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
+    """Under load, kills of workers, a master and the store, and a graceful stop, lose and reorder no message."""
     valkey = spare_valkey()
     with Target() as target:
         store = Client(valkey.url)
@@ -119,7 +117,7 @@ def test_killing_anything_loses_nothing_and_reorders_nothing(
         folders = [tmp_path / "a", tmp_path / "b"]
         for folder in folders:
             folder.mkdir()
-        # Only in the first one a process is killed beside another that serves.
+        # Only the first service has two workers, so that one is killed while the other serves.
         first, second = (Service(folder, valkey.url, workers=n) for folder, n in zip(folders, (2, 1), strict=True))
         try:
             twilio = Twilio([first, second])
@@ -158,8 +156,8 @@ def test_killing_anything_loses_nothing_and_reorders_nothing(
             second.close()
 
 
-def test_a_graceful_stop_strands_nothing(tmp_path: Path, valkey: ValkeyServer) -> None:
-    """On TERM, INT and HUP a process finishes its attempts before it ends, and leaves no lease."""
+def test_a_graceful_stop_leaves_no_lease(tmp_path: Path, valkey: ValkeyServer) -> None:
+    """On TERM, INT and HUP a process finishes its attempts before it ends, and leaves no lease behind."""
     with Target() as target:
         store = Client(valkey.url)
         FlowStore(store).put(flow(target.url("/hook")))

@@ -1,4 +1,4 @@
-"""The embedded Valkey: at most one for each folder, and its data are there after any kind of end."""
+"""The embedded Valkey: at most one for each folder, and no confirmed write is lost, however it ends."""
 
 import os
 import shutil
@@ -42,15 +42,15 @@ def start() -> Iterator[Start]:
         pytest.param("server", "tcp_port:0", id="no connections from the network"),
     ],
 )
-def test_promises_of_the_shipped_configuration(tmp_path: Path, start: Start, section: str, line: str) -> None:
-    """The store that `router run` starts keeps what it has confirmed, and serves this machine only."""
+def test_the_configuration_is_durable_and_local(tmp_path: Path, start: Start, section: str, line: str) -> None:
+    """The store that `router run` starts writes an append-only file, evicts nothing, and opens no TCP port."""
     store = EmbeddedValkey.over(tmp_path)
     start(store)
     assert line in _info(store, section)
 
 
 def test_a_write_that_was_answered_survives_a_kill(tmp_path: Path, start: Start) -> None:
-    """A killed store has every confirmed write when it is started again."""
+    """After kill -9 a restarted store has every confirmed write."""
     store = EmbeddedValkey.over(tmp_path)
     first = start(store)
     assert ask(store.socket_path, "SET message safe") == "+OK"
@@ -60,14 +60,16 @@ def test_a_write_that_was_answered_survives_a_kill(tmp_path: Path, start: Start)
     assert ask(store.socket_path, "EXISTS message") == ":1"
 
 
-def test_it_leaves_memory_for_others(tmp_path: Path, start: Start) -> None:
-    """The store may use a third of the machine's memory, and evicts nothing."""
+def test_its_memory_is_limited_to_a_third_of_the_machines(tmp_path: Path, start: Start) -> None:
+    """The store's `maxmemory` is a third of the machine's memory."""
     store = EmbeddedValkey.over(tmp_path)
     start(store)
     assert f"maxmemory:{memory_limit() // 3}" in _info(store, "memory")
 
 
-def test_a_store_that_is_full_says_so(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_store_refuses_writes_and_keeps_its_data(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A store whose memory is full refuses writes, keeps running, and keeps its data."""
     monkeypatch.setattr("router.process.embedded.memory_limit", lambda: 3 * 8 * 2**20)
     store = EmbeddedValkey.over(tmp_path)
@@ -80,7 +82,7 @@ def test_a_store_that_is_full_says_so(tmp_path: Path, start: Start, monkeypatch:
 
 
 def test_a_store_left_behind_is_replaced(tmp_path: Path, start: Start) -> None:
-    """A Valkey whose `router run` was killed is asked to stop, and the next one has its data."""
+    """A Valkey whose `router run` was killed is asked to stop; the next one has its data."""
     store = EmbeddedValkey.over(tmp_path)
     left_behind = start(store)
     assert ask(store.socket_path, "SET message safe") == "+OK"
@@ -90,7 +92,7 @@ def test_a_store_left_behind_is_replaced(tmp_path: Path, start: Start) -> None:
 
 
 def test_a_hanging_store_left_behind_is_replaced(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Valkey that does not stop when asked is killed: two over one folder would destroy the file."""
+    """A Valkey that does not stop when asked is killed, because two Valkeys over one folder would destroy its file."""
     monkeypatch.setattr("router.process.embedded._LEAVE", 0.1)
     store = EmbeddedValkey.over(tmp_path)
     left_behind = start(store)
@@ -100,18 +102,18 @@ def test_a_hanging_store_left_behind_is_replaced(tmp_path: Path, start: Start, m
 
 
 def test_a_folder_in_use_is_never_shared(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that holds the lock and cannot be stopped keeps the folder; the second start says so."""
+    """If a Valkey holds the folder's lock and cannot be asked to stop, the second start fails with that reason."""
     monkeypatch.setattr("router.process.embedded._SILENCE", 0.2)
     store = EmbeddedValkey.over(tmp_path)
     holder = start(store)
-    store.socket_path.unlink()  # it can be asked nothing any more
+    store.socket_path.unlink()  # so that it cannot be asked to stop
     with pytest.raises(EmbeddedStoreError, match="another Valkey still uses"):
         store.start()
     assert holder.poll() is None
 
 
-def test_a_store_that_cannot_read_its_file_says_why(tmp_path: Path) -> None:
-    """A damaged file stops the start with Valkey's last log lines and the place of its log."""
+def test_the_error_of_an_unreadable_file_has_the_reason(tmp_path: Path) -> None:
+    """If Valkey cannot read its file, the error has Valkey's last log lines and the path of its log."""
     store = EmbeddedValkey.over(tmp_path)
     (store.folder / "appendonlydir").mkdir()
     (store.folder / "appendonlydir" / "appendonly.aof.manifest").write_text("not a manifest\n")
@@ -128,8 +130,8 @@ def test_the_folder_is_private(tmp_path: Path, start: Start) -> None:
     assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
 
 
-def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path, start: Start) -> None:
-    """A folder whose path is too long for a socket has it in a short private one, the same each time."""
+def test_a_folder_with_a_long_path_has_its_socket_elsewhere(tmp_path: Path, start: Start) -> None:
+    """If a folder's path is too long for a socket, the socket is in a short private folder, the same at each start."""
     folder = tmp_path / ("a" * 60) / ("b " * 30)
     store = EmbeddedValkey.over(folder)
     try:
@@ -145,7 +147,7 @@ def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path, start: Start) -> N
 
 
 def _info(store: EmbeddedValkey, section: str) -> list[str]:
-    """Ask for a section of INFO, whose answer has many lines."""
+    """Return the lines of a section of INFO."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(store.socket_path))
         connection.sendall(f"INFO {section}\r\n".encode())

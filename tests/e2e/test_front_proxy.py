@@ -1,4 +1,4 @@
-"""nginx before two routers, with the file of deploy/: what it passes on, what it keeps out, and what it writes."""
+"""nginx before two routers, with the configuration of deploy/: what it forwards, refuses and logs."""
 
 import http.client
 import os
@@ -26,7 +26,7 @@ from tests.web.visitor import Events, Visitor, web_flow
 NAME: Final = BASE.partition("://")[2]
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 ELSEWHERE: Final = "https://target.example.com/"
-# What Debian's nginx.conf has around the site, in a folder of ours.
+# The part of Debian's nginx.conf around the site, with paths in the test's folder.
 MAIN: Final = """
 daemon off;
 master_process off;
@@ -44,8 +44,8 @@ http {{
 """
 
 
-class Fronted(World):
-    """Two routers that know their public URL only from nginx, and nginx, which gets every request."""
+class BehindNginx(World):
+    """Two routers that know their public URL only from nginx, and the nginx that gets every request."""
 
     def __init__(self, folder: Path, valkey: ValkeyServer) -> None:
         config = 'trusted_proxies = ["127.0.0.1/32"]\n[handlers]\necho = "router.demo:handle"\n'
@@ -103,7 +103,7 @@ class Fronted(World):
 
 
 def nginx() -> str:
-    """Return Debian's nginx; where it is not installed these tests are left out, but never in CI."""
+    """Return the path of Debian's nginx; without it these tests are skipped, and fail in CI."""
     path = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if path is None:
         missing = "nginx is not installed; on Debian: apt-get install --no-install-recommends nginx"
@@ -114,22 +114,22 @@ def nginx() -> str:
 
 
 def received(target: Target, name: str) -> list[str]:
-    """Return a field of each message that the target got."""
+    """Return a field of each message that the target received."""
     return [parse_qs(each.body.decode())[name][0] for each in target.requests]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fronted]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BehindNginx]:
     """Two routers behind nginx."""
     valkey = ValkeyServer()
-    world = Fronted(tmp_path_factory.mktemp("world"), valkey)
+    world = BehindNginx(tmp_path_factory.mktemp("world"), valkey)
     yield world
     world.close()
     valkey.close()
 
 
-def test_a_message_reaches_its_target(world: Fronted) -> None:
-    """Path, query and body pass nginx as Twilio signed them, as a form and in the longest of queries."""
+def test_a_message_reaches_its_target(world: BehindNginx) -> None:
+    """Nginx forwards path, query and body as Twilio signed them, as a form and as a query of 54 KB."""
     with Target() as target:
         flow = world.flow(target.url(), response="relay")
         fields = world.fields(flow, Body="100 % + 1 / ä")
@@ -150,23 +150,23 @@ def test_a_message_reaches_its_target(world: Fronted) -> None:
         "/metrics/..%2fwebhooks/sms", "/metrics/../chat", "/Metrics", "/chats",
     ],
 )  # fmt: skip
-def test_nothing_else_is_reached_from_outside(world: Fronted, path: str) -> None:
-    """Whatever way a path is written, nginx answers 404 for all but webhooks and chat."""
+def test_only_webhooks_and_chat_are_reached_from_outside(world: BehindNginx, path: str) -> None:
+    """Nginx answers 404 for every other path, however it is written."""
     reply = world.send("GET", path, b"", {})
     assert (reply.status, b"nginx" in reply.body) == (404, True)
 
 
 @pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host"])
-def test_a_client_cannot_name_another_host(world: Fronted, header: str) -> None:
-    """A request that was signed for another host is refused, although it names that host."""
+def test_a_client_cannot_name_another_host(world: BehindNginx, header: str) -> None:
+    """A request that was signed for another host is refused, also if a header names that host."""
     fields = world.fields(world.flow(ELSEWHERE))
     signature = RequestValidator(TOKEN).compute_signature("https://target.example.com/webhooks/sms", fields)
     given = {"X-Twilio-Signature": signature, header: "target.example.com"}
     assert world.send("POST", "/webhooks/sms", urlencode(fields).encode(), given).status == 403
 
 
-def test_an_event_of_a_chat_is_there_at_once(world: Fronted) -> None:
-    """Nginx passes each event of a chat on at once, without buffering."""
+def test_chat_events_are_not_buffered(world: BehindNginx) -> None:
+    """Nginx forwards each event of a chat at once."""
     visitor = Visitor(world, web_flow(world))
     visitor.begin()
     connection = world.connection()
@@ -180,14 +180,14 @@ def test_an_event_of_a_chat_is_there_at_once(world: Fronted) -> None:
     connection.close()
 
 
-def test_what_is_too_large_is_refused_before_the_router(world: Fronted) -> None:
-    """A body beyond the router's limit is answered by nginx."""
+def test_nginx_refuses_a_body_over_the_routers_limit(world: BehindNginx) -> None:
+    """Nginx answers 413 to a body over the router's limit, and does not forward it."""
     reply = world.send("POST", "/webhooks/sms", b"Body=" + b"a" * 140_000, {})
     assert (reply.status, b"nginx" in reply.body) == (413, True)
 
 
-def test_the_log_has_no_query(world: Fronted) -> None:
-    """The access log names the path of a GET webhook, and nothing of its message."""
+def test_the_log_has_no_query(world: BehindNginx) -> None:
+    """Nginx's access log has the path of a GET webhook, and not its query."""
     path = "/webhooks/sms?" + urlencode(world.fields(world.flow(ELSEWHERE), Body="a-secret-text"))
     signature = sign(path)
     assert world.send("GET", path, b"", {"X-Twilio-Signature": signature}).status == 200
@@ -196,8 +196,8 @@ def test_the_log_has_no_query(world: Fronted) -> None:
     assert "a-secret-text" not in log.read_text()
 
 
-def test_a_rolling_restart_loses_no_message(world: Fronted) -> None:
-    """While one of two routers is dead, nginx gives every message to the other one, also right after its own start."""
+def test_a_rolling_restart_loses_no_message(world: BehindNginx) -> None:
+    """While one of two routers is down, nginx sends every message to the other one; all arrive once and in order."""
     with Target() as target:
         flow = world.flow(target.url())
         theirs, sent = world.address(), []
@@ -213,8 +213,8 @@ def test_a_rolling_restart_loses_no_message(world: Fronted) -> None:
         wait_until(lambda: received(target, "MessageSid") == sids, what="all messages have arrived, in order")
 
 
-def test_nothing_of_a_message_is_in_the_logs_when_no_router_lives(world: Fronted) -> None:
-    """A webhook that no router takes is answered 502, and its text is in neither of nginx's logs."""
+def test_no_message_is_in_the_logs_when_all_routers_are_down(world: BehindNginx) -> None:
+    """If all routers are down, nginx answers 502, and a webhook's text is in none of its logs."""
     path = "/webhooks/sms?" + urlencode(world.fields(world.flow(ELSEWHERE), Body="another-secret-text"))
     for service in world.services:
         service.kill()

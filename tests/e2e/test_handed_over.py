@@ -1,4 +1,4 @@
-"""Tasks, Conversations and the way from Proxy with real processes: kills in the middle, and mixed traffic."""
+"""Tasks, Conversations, and a migration from Proxy, with a router that is killed and with mixed traffic."""
 
 import json
 import threading
@@ -43,7 +43,7 @@ OLD = flow(3, MOVED, PROXY, migrate_to=f"FO{4:032x}")
 NEW = flow(4, MOVED, Integration("conversation"), match="false")
 
 
-class Office:
+class Setup:
     """A router, its store, Twilio's REST API and its webhooks."""
 
     def __init__(self, folder: Path, valkey: ValkeyServer, twilio: LocalTwilio, proxy: Target) -> None:
@@ -69,7 +69,7 @@ class Office:
         self.flows.close()
 
     def send(self, theirs: str, ours: str) -> str:
-        """Let a customer write: Twilio captures the message if it does, and calls the webhook."""
+        """Send a customer's message as Twilio does: to the contact's Conversation, if any, and to the webhook."""
         self.sent += 1
         fields = parameters(self.sent, theirs, To=ours)
         self.twilio.conversations.receive(theirs, ours, fields["Body"])
@@ -89,23 +89,25 @@ class Office:
             wait_until(lambda number=number: self.delivered(number), what=f"{number} is delivered", within=within)  # type: ignore[misc]
 
     def at_proxy(self, theirs: str) -> list[str]:
-        """Return what Proxy got of a contact."""
+        """Return the texts that Proxy received from a contact."""
         forms = [parse_qs(each.body.decode()) for each in list(self.proxy.requests)]
         return [form["Body"][0] for form in forms if form["From"] == [theirs]]
 
 
-def test_kills_in_the_middle_and_mixed_traffic(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """A kill -9 while Twilio carries out writes repeats no message; at 10, 50 and 100 % no contact is in two places."""
+def test_a_kill_during_writes_and_a_migration_repeat_no_message(
+    tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]
+) -> None:
+    """A kill -9 during writes to Twilio repeats no message; a contact that migrates never goes back to Proxy."""
     with LocalTwilio(ACCOUNT, TOKEN) as twilio, Target() as proxy:
-        office = Office(tmp_path, spare_valkey(), twilio, proxy)
+        setup = Setup(tmp_path, spare_valkey(), twilio, proxy)
         try:
-            _killed(office)
-            _mixed(office)
+            _killed(setup)
+            _mixed(setup)
         finally:
-            office.close()
+            setup.close()
 
 
-def _killed(office: Office) -> None:
+def _killed(setup: Setup) -> None:
     inside, go = {"POST Tasks": threading.Event(), "POST Messages": threading.Event()}, threading.Event()
 
     def hold(request: str) -> None:
@@ -113,41 +115,41 @@ def _killed(office: Office) -> None:
             inside[request].set()
             go.wait(20)
 
-    office.twilio.fault = hold
+    setup.twilio.fault = hold
     theirs = "+15551110001"
-    said = [office.send(theirs, ours) for ours in (TASKS, TALKS)]
+    said = [setup.send(theirs, ours) for ours in (TASKS, TALKS)]
     for event in inside.values():
-        assert event.wait(10), (office.twilio.log, office.service.log.read_text()[-1500:])
-    office.service.kill()
-    go.set()  # the writes are carried out, and their answers are lost
-    wait_until(lambda: office.twilio.conversations.said(theirs) == [said[1]], what="the message is written")
-    office.service.start()
-    said += [office.send(theirs, ours) for ours in (TASKS, TALKS)]
-    office.wait()
-    assert office.twilio.conversations.said(theirs) == [said[1], said[3]]
-    (task,) = office.twilio.tasks.tasks.values()
+        assert event.wait(10), (setup.twilio.log, setup.service.log.read_text()[-1500:])
+    setup.service.kill()
+    go.set()  # Twilio carries out the writes, and their answers are lost
+    wait_until(lambda: setup.twilio.conversations.said(theirs) == [said[1]], what="the message is written")
+    setup.service.start()
+    said += [setup.send(theirs, ours) for ours in (TASKS, TALKS)]
+    setup.wait()
+    assert setup.twilio.conversations.said(theirs) == [said[1], said[3]]
+    (task,) = setup.twilio.tasks.tasks.values()
     assert json.loads(task["attributes"])["messageCount"] == 2
 
 
-def _mixed(office: Office) -> None:
+def _mixed(setup: Setup) -> None:
     people = [f"+1555222{number:04d}" for number in range(40)]
     busy = people[:5]
     said: dict[str, list[str]] = {each: [] for each in people}
     flow, shares = OLD, Counter[int]()
     for percent in (10, 50, 100):
         changed = replace(flow, migrate_percent=percent)
-        office.flows.put(changed, replaces=flow)
+        setup.flows.put(changed, replaces=flow)
         flow = changed
-        office.proxied.put(ACCOUNT, [contact_id(each) for each in busy], seconds=100)
+        setup.proxied.put(ACCOUNT, [contact_id(each) for each in busy], seconds=100)
         for theirs in people if percent == 100 else people[: 20 + percent // 3]:
-            said[theirs].append(office.send(theirs, MOVED))
-        office.wait()
-        shares[percent] = sum(bool(office.twilio.conversations.said(each)) for each in people)
+            said[theirs].append(setup.send(theirs, MOVED))
+        setup.wait()
+        shares[percent] = sum(bool(setup.twilio.conversations.said(each)) for each in people)
     assert 0 <= shares[10] <= shares[50] <= shares[100]
     assert shares[100] > 0
     for theirs in people:
-        there = office.at_proxy(theirs), office.twilio.conversations.said(theirs)
+        there = setup.at_proxy(theirs), setup.twilio.conversations.said(theirs)
         assert sorted(there[0] + there[1]) == sorted(said[theirs]), theirs
-        # A contact that was in both went from Proxy to the Conversation, and never back.
+        # A contact in both moved from Proxy to the Conversation once, and not back.
         assert there == (said[theirs][: len(there[0])], said[theirs][len(there[0]) :])
-    assert not any(office.twilio.conversations.said(each) for each in busy)
+    assert not any(setup.twilio.conversations.said(each) for each in busy)

@@ -1,4 +1,4 @@
-"""docs/handlers.md, with all its commands run in their order, as for a first handler."""
+"""Runs all commands of docs/handlers.md in their order."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "handlers.md"
 
 @pytest.fixture
 def player(tmp_path: Path) -> Iterator[Player]:
-    """A folder with nothing in it, and the installed command."""
+    """The page's player in an empty folder, with the installed `router` command."""
     environ = clean_environ(ROUTER_BIND=f"127.0.0.1:{free_port()}", ROUTER_WORKERS="1")
     environ["PATH"] = f"{ROUTER.parent}:{environ['PATH']}"
     player = Player(tmp_path, environ, replacements={})
@@ -24,7 +24,7 @@ def player(tmp_path: Path) -> Iterator[Player]:
         player.close()
 
 
-def test_every_command_of_the_page_does_what_the_page_shows(player: Player) -> None:
-    """From an empty file to the user's own test: each command prints the text under it."""
+def test_every_command_prints_what_the_page_shows(player: Player) -> None:
+    """Each command of docs/handlers.md prints the text that the page has under it."""
     for step in steps(PAGE.read_text()):
         player.play(step)

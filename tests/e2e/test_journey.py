@@ -1,4 +1,4 @@
-"""From a laptop to a real number and back, with ngrok and Twilio on loopback, and real processes."""
+"""`router run --tunnel --connect` from start to end, with real processes, and fakes of ngrok and Twilio."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ from tests.e2e.terminal import Terminal, kill_all
 from tests.e2e.twilio_rest import TwilioRest
 from tests.waiting import wait_until
 
-NUMBER = "+15005550006"  # one of `FLOWS` echoes
+NUMBER = "+15005550006"  # one flow of `FLOWS` echoes it
 FIRST = {
     "sms_url": "https://demo.twilio.com/welcome/sms/reply",
     "sms_method": "GET",
@@ -46,24 +46,24 @@ class Laptop:
         self._sent = 0
 
     def run(self, *options: str) -> RunningRouter:
-        """Type `router run`."""
+        """Start `router run`."""
         self.router = RunningRouter(self.folder, *options, **self.environ)
         return self.router
 
-    def says(self, text: str) -> None:
-        """Wait until the router's terminal says something."""
+    def wait_for_output(self, text: str) -> None:
+        """Wait until the router has printed a text."""
         router = self.router
         assert router is not None
         wait_until(lambda: text in router.output or router.process.poll() is not None, what=text, within=30)
         assert text in router.output, router.output
 
     def apply_flows(self) -> None:
-        """Type `router flows apply`: a real account begins without flows."""
+        """Run `router flows apply`, because a real account begins without flows."""
         applied = invoke("flows", "apply", "-", given=FLOWS, ROUTER_DATA_DIR=str(self.folder / "var"), **self.environ)
         assert applied.exit_code == 0, applied.output
 
     def text(self) -> None:
-        """Have Twilio send a message to wherever the number points now, and see it delivered."""
+        """Send a message to the number's present webhook, as Twilio does, and wait until it is delivered."""
         self._sent += 1
         url = self.number["sms_url"].partition("#")[0]
         fields = parameters(self._sent, "+15550000002", To=NUMBER)
@@ -84,7 +84,7 @@ class Laptop:
             return json.load(answer)
 
     def points_to(self, base: str) -> bool:
-        """Say whether the number's webhook and its fallback lead to a public base."""
+        """Say whether the number's webhook and fallback point to a public base URL."""
         url, fallback = self.number["sms_url"], self.number["sms_fallback_url"]
         return bool(url.startswith(f"{base}/webhooks/sms#")) and bool(fallback == f"{base}/webhooks/sms")
 
@@ -96,7 +96,7 @@ class Laptop:
 
 @pytest.fixture
 def laptop(tmp_path: Path) -> Iterator[Laptop]:
-    """A laptop on which everything ends with the test."""
+    """A laptop whose processes end with the test."""
     with NgrokAgent() as agent, TwilioRest(ACCOUNT, TOKEN) as twilio:
         made = Laptop(tmp_path, agent, twilio)
         yield made
@@ -104,18 +104,18 @@ def laptop(tmp_path: Path) -> Iterator[Laptop]:
             made.router.end()
 
 
-def test_the_whole_journey(laptop: Laptop) -> None:
-    """After run, tunnel, connect, a changed address and a power cut, a new start restores the first webhook."""
+def test_a_new_run_restores_the_webhook_after_a_power_cut(laptop: Laptop) -> None:
+    """The number follows the tunnel's address; after a power cut the next run restores it, then connects it again."""
     agent, both = laptop.agent, ("--tunnel", f"--ngrok-api={laptop.agent.url}", f"--connect={NUMBER}")
     router = laptop.run(*both).up()
-    laptop.says("Connected.")
+    laptop.wait_for_output("Connected.")
     assert laptop.points_to(agent.public_url())
     assert FIRST["sms_url"] in router.output
     laptop.apply_flows()
     laptop.text()
 
     agent.change_addresses()
-    wait_until(lambda: laptop.points_to(agent.public_url()), what="the number leads to the new address")
+    wait_until(lambda: laptop.points_to(agent.public_url()), what="the number points to the new address")
     laptop.text()
 
     kill_all([router.pid])
@@ -123,17 +123,17 @@ def test_the_whole_journey(laptop: Laptop) -> None:
     assert laptop.points_to(agent.public_url())
 
     laptop.run(*both).up()
-    laptop.says("Connected.")
+    laptop.wait_for_output("Connected.")
     assert f"{NUMBER} is restored" in laptop.router.output  # type: ignore[union-attr]
     laptop.text()
 
     ended = Terminal(laptop.folder, "disconnect", **laptop.environ)
-    assert ended.ends() == 0
+    assert ended.wait() == 0
     assert laptop.as_before, ended.output
 
 
-def test_ngrok_is_started_where_none_runs(laptop: Laptop, redis_url: str) -> None:
-    """`router run --tunnel` starts ngrok where none runs: it gets no secret of the router, and none is an argument."""
+def test_run_starts_ngrok_if_none_runs(laptop: Laptop, redis_url: str) -> None:
+    """`router run --tunnel` starts ngrok without any secret of the router in its environment or arguments."""
     program = laptop.folder / "bin" / "ngrok"
     program.parent.mkdir()
     agent = Path(__file__).with_name("ngrok_agent.py")
@@ -146,7 +146,7 @@ def test_ngrok_is_started_where_none_runs(laptop: Laptop, redis_url: str) -> Non
     laptop.environ["ROUTER_REDIS_URL"] = redis_url
     laptop.environ |= {"NGROK_AUTHTOKEN": "a-secret", "XDG_CONFIG_HOME": str(laptop.folder)}
     router = laptop.run("--tunnel", f"--connect={NUMBER}").up()
-    laptop.says("Connected.")
+    laptop.wait_for_output("Connected.")
     laptop.apply_flows()
     laptop.text()
     arguments, *environ = seen.read_text().splitlines()

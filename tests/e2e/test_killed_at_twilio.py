@@ -1,4 +1,4 @@
-"""Processes that are killed while they write to Twilio: tasks, Conversations, and contacts on their way from Proxy."""
+"""Processes that are killed while they write tasks and Conversations at Twilio, and while contacts leave Proxy."""
 
 import itertools
 import json
@@ -26,16 +26,16 @@ from tests.web.visitor import Visitor, web_flow
 
 WORKSPACE, WORKFLOW, STUDIO, PROXY = "WS" + "1" * 32, "WW" + "2" * 32, "FW" + "3" * 32, "KS" + "4" * 32
 ROUTING = json.dumps({"properties": {"workspace_sid": WORKSPACE, "workflow_sid": WORKFLOW}})
-# Shorter than the 30 s by which a captured message and its webhook may differ: `pass_time` moves only one of them.
+# Shorter than the 30 s by which a captured message and its webhook may differ, as `pass_time` moves only the webhook.
 LEASE = 20
 KEYS = AccountKeys(ACCOUNT)
 
 
-class Busy(LocalTwilio):
-    """A Twilio that many ask at once, with Proxy's webhook.
+class ConcurrentTwilio(LocalTwilio):
+    """A fake Twilio that can stop requests of chosen contacts, with Proxy's webhook.
 
-    `held` maps a contact to the request at which it is held, and to whether that is carried out before: no answer comes
-    until `let_go`. `proxied` has the messages that came to Proxy, by contact, repeats included; each opens a session.
+    `hold` maps a contact to the request that is stopped, and to whether it is carried out before that: it is answered
+    after `let_go`. `proxied` has all messages that Proxy received, by contact; the first one opens a session.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Busy(LocalTwilio):
     def respond(
         self, method: str, target: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, Record | None, dict[str, str]]:
-        """Answer the requests one after the other, except for those of held contacts."""
+        """Answer the requests one after the other, except for those that are stopped."""
         path = urlsplit(target).path
         form = dict(parse_qsl(body.decode() or urlsplit(target).query))
         if "/Proxy/" in path:
@@ -79,7 +79,7 @@ class Busy(LocalTwilio):
         return 200, {}, {}
 
     def _customer_of(self, path: str, form: Mapping[str, str]) -> str:
-        """Return the contact that a request is about, "" for none."""
+        """Return the contact that a request concerns, "" for none."""
         sid = json.loads(form["Channel"])["properties"]["media_channel_sid"] if "Channel" in form else ""
         for part in [*path.split("/"), sid]:
             if part in self.conversations.found:
@@ -93,26 +93,26 @@ class Busy(LocalTwilio):
 
 
 def _named(form: Mapping[str, str]) -> str:
-    """Return the contact that a Conversation is made for: a web chat's has the name of the chat."""
+    """Return the contact that a Conversation is made for; for a web chat, the chat's unique name."""
     unique = form.get("UniqueName", "")
     return unique if unique.startswith("router-chat-") else form.get("FriendlyName", "")
 
 
 def _resource(path: str) -> str:
-    """Name the resource of a path, `Tasks/WT` for one of them."""
+    """Return the resource of a path: `Tasks`, or `Tasks/WT` for one task."""
     *_, before, last = path.split("/")
     return f"{before}/{last[:2]}" if len(last) == 34 else last
 
 
 @pytest.fixture(scope="module")
-def twilio() -> Iterator[Busy]:
+def twilio() -> Iterator[ConcurrentTwilio]:
     """The account's Twilio."""
-    with Busy() as running:
+    with ConcurrentTwilio() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, twilio: Busy) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory, twilio: ConcurrentTwilio) -> Iterator[World]:
     """Two processes that reach that Twilio."""
     valkey, urls = ValkeyServer(), {"ROUTER_TWILIO_API_URL": twilio.url, "ROUTER_TWILIO_WEBHOOKS_URL": twilio.url}
     folder = tmp_path_factory.mktemp("world")
@@ -123,7 +123,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, twilio: Busy) -> Iterator[Wo
 
 
 def kill(world: World, process: int) -> None:
-    """Kill a process as the kernel does; its master starts another one."""
+    """Kill a router's worker with -9; its master starts another one."""
     for pid in world.services[process].workers():
         os.kill(pid, signal.SIGKILL)
 
@@ -135,8 +135,8 @@ OF_CHAT = list(itertools.product((*WRITES[:4], "POST Tasks"), (False, True)))
 TO_OPEN_TASK = [("GET Tasks/WT", False), ("POST Tasks/WT", False), ("POST Tasks/WT", True)]
 
 
-def test_what_a_killed_process_had_begun_is_finished_once(world: World, twilio: Busy) -> None:
-    """After kills before and after each write of a task, a Conversation and a web chat's task, each exists once."""
+def test_writes_of_a_killed_process_are_finished_once(world: World, twilio: ConcurrentTwilio) -> None:
+    """After a kill before or after each write for a task, a Conversation or a web chat, each object exists once."""
     attached = Integration("conversation", flow_sid=STUDIO, interaction=ROUTING)
     talk = world.flow(integration=attached)
     task = world.flow(integration=Integration("task", workspace_sid=WORKSPACE, workflow_sid=WORKFLOW))
@@ -156,7 +156,7 @@ def test_what_a_killed_process_had_begun_is_finished_once(world: World, twilio: 
     sent = {theirs: world.text(talk, theirs).sid for theirs in talks}
     sent |= {theirs: world.text(task, theirs).sid for theirs in (*tasks, *opened)}
     sent |= {theirs: each.say("Hello").json["sid"] for theirs, each in zip(chats, visitors, strict=True)}
-    wait_until(lambda: len(twilio.held) == len(sent), what="each is at its step", within=10)
+    wait_until(lambda: len(twilio.held) == len(sent), what="each request is stopped", within=10)
     kill(world, 0)
     twilio.let_go.set()
     world.pass_time(LEASE + 1)
@@ -170,13 +170,13 @@ def test_what_a_killed_process_had_begun_is_finished_once(world: World, twilio: 
     counts = Counter[str]()
     for record in twilio.tasks.tasks.values():
         attributes = json.loads(record["attributes"])
-        if "from" in attributes:  # else it is an Interaction's
+        if "from" in attributes:  # others are of Interactions
             counts[attributes["from"]] += 1
             assert attributes["messageCount"] == 1 + (attributes["from"] in opened)
     assert counts == Counter([*tasks, *opened, *(f"web:{each.began['identity']}" for each in visitors)])
 
 
-def _check_conversations(twilio: Busy, talks: list[str]) -> None:
+def _check_conversations(twilio: ConcurrentTwilio, talks: list[str]) -> None:
     found = [each for each in twilio.conversations.found.values() if each["form"]["FriendlyName"] in talks]
     assert sorted(each["form"]["FriendlyName"] for each in found) == sorted(talks)
     for each in found:
@@ -190,9 +190,9 @@ def _sizes(conversation: Record) -> list[int]:
 
 
 class Traffic:
-    """Customers who write, each one message after the other, to a Twilio that captures, signs, and calls a fallback."""
+    """Customers who each send one message after the other; Twilio adds it to a Conversation, and calls the webhook."""
 
-    def __init__(self, world: World, twilio: Busy, ours: str, contacts: int) -> None:
+    def __init__(self, world: World, twilio: ConcurrentTwilio, ours: str, contacts: int) -> None:
         self.world, self.twilio, self.ours = world, twilio, ours
         self.contacts = [world.address() for _ in range(contacts)]
         self.sent: dict[str, list[str]] = defaultdict(list)
@@ -200,7 +200,7 @@ class Traffic:
         self._random = random.Random(7)  # noqa: S311 - not a secret
 
     def write(self, contacts: list[str], *, kills: bool = False) -> None:
-        """Let these contacts write two messages each; while they do, a process may be killed."""
+        """Let these contacts write two messages each; with `kills` a process is killed meanwhile."""
         with ThreadPoolExecutor(max_workers=4) as pool:
             done = [pool.submit(self._write, theirs) for theirs in contacts]
             if kills:
@@ -220,7 +220,7 @@ class Traffic:
             for process in itertools.islice(itertools.cycle((0, 1)), self._random.randrange(2), 40):
                 try:
                     status = self.world.post(fields | error, process=process).status
-                except (OSError, HTTPException):  # cut short, or not up yet: Twilio calls the fallback
+                except (OSError, HTTPException):  # cut short, or refused: Twilio calls the fallback
                     status = 0
                 if status == 200:
                     break
@@ -236,7 +236,7 @@ class Traffic:
         return {theirs for theirs in self.contacts if self.twilio.conversations.said(theirs)}
 
     def check(self) -> None:
-        """No message is lost, twice in a Conversation, or in two places; a moved contact gets nothing more in Proxy."""
+        """Check that each message is in Proxy, or once in a Conversation, and that no contact moves back to Proxy."""
         for theirs, bodies in self.sent.items():
             said, proxied = self.twilio.conversations.said(theirs), self.twilio.proxied[theirs]
             assert sorted(said) == sorted(set(said)), theirs
@@ -247,16 +247,16 @@ class Traffic:
 
 
 def list_sessions(world: World) -> None:
-    """Let Proxy's sessions be listed by a process that starts: the turn of one that was killed is over."""
+    """Start a process that lists Proxy's sessions, and wait until it has listed them."""
     world.call("DEL", PROXY_TURN, KEYS.proxied)
     kill(world, 1)
     wait_until(lambda: world.call("EXISTS", KEYS.proxied), what="the sessions are listed", within=20)
-    for key in world.call("KEYS", f"{KEYS.proxying}*"):  # five minutes pass
+    for key in world.call("KEYS", f"{KEYS.proxying}*"):  # as after five minutes
         world.call("DEL", key)
 
 
-def test_mixed_traffic_of_proxy_and_conversations_under_kills(world: World, twilio: Busy) -> None:
-    """While 10, 50 and 100 % migrate and processes are killed, no message is lost, doubled, or in two places."""
+def test_mixed_traffic_of_proxy_and_conversations_under_kills(world: World, twilio: ConcurrentTwilio) -> None:
+    """While contacts migrate and processes are killed, each message is in Proxy or once in a Conversation."""
     twilio.clear()
     proxy = Integration("proxy", proxy_service_sid=PROXY)
     old = world.flow(integration=proxy)

@@ -1,4 +1,4 @@
-"""Models of languages: loaded before the workers are forked, for the languages that flows name, at start and later."""
+"""Language models: loaded before the workers are forked, for the languages that flows name, at start and later."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from tests.integrations.target import Target, answer
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
-# What the process that forks the workers does, and what it knows then; whether the child that it asks with reads flows.
+# Preloads as the process that forks the workers does; prints what it has loaded then, and what its child imports.
 _PRELOAD = """
 import json, os, sys
 from router.process.fork import in_child
@@ -69,21 +69,21 @@ def _preloaded(redis_url: str, found_in_store: str = "") -> dict[str, object]:
 
 
 def test_nothing_is_loaded_where_no_flow_names_a_language(redis_url: str) -> None:
-    """Without languages in flows the detection library is not imported, and costs neither time nor memory."""
+    """If no flow names a language, the detection library is not imported."""
     found = _preloaded(redis_url)
     assert found == {"said": [], "loaded": None, "modules": [], "threads": 1, "imports flows": "False"}
 
 
-def test_what_flows_name_is_loaded(redis_url: str, store: FlowStore) -> None:
-    """The loading process imports no socket library and starts no thread, because it forks afterwards."""
+def test_the_languages_of_flows_are_loaded(redis_url: str, store: FlowStore) -> None:
+    """The process that forks loads the models of the flows' languages, without a socket library and without threads."""
     store.put(_flow(1, "th"))
     store.put(_flow(2, "hi", "gsw"))
     found = _preloaded(redis_url)
     assert found == {"said": [], "loaded": ["hi", "mr"], "modules": [], "threads": 1, "imports flows": "True"}
 
 
-def test_a_start_says_which_flows_lose_their_messages(redis_url: str, store: FlowStore) -> None:
-    """At its start the router logs each flow whose handler the settings lack, unless it is disabled."""
+def test_flows_without_their_handler_are_logged_at_start(redis_url: str, store: FlowStore) -> None:
+    """At its start the router logs each enabled flow whose handler is not in the settings."""
     lost = replace(_flow(1), paused=False, integration=Integration("handler", handler="gone"))
     store.put(lost)
     store.put(replace(lost, sid=f"FO{2:032x}", enabled=False))
@@ -92,25 +92,25 @@ def test_a_start_says_which_flows_lose_their_messages(redis_url: str, store: Flo
 
 
 def test_the_router_starts_without_its_store() -> None:
-    """The router starts, and logs what it cannot do until the store answers."""
+    """If the store is away, the router starts, and logs that it does not know the languages of flows."""
     found = _preloaded("redis://127.0.0.1:1")
     assert found["loaded"] is None
     assert "the store does not say which languages flows name" in str(found["said"])
 
 
-def test_what_router_run_has_found_is_not_asked_again() -> None:
-    """Gunicorn loads the languages, and logs the flows, that `router run` found in the store a moment before."""
+def test_gunicorn_uses_what_router_run_found_in_the_store() -> None:
+    """Gunicorn loads the languages and logs the faults that `router run` passes on, without asking the store again."""
     found = _preloaded("redis://127.0.0.1:1", json.dumps({"languages": ["hi"], "faults": ["a flow is lost"]}))
     assert (found["loaded"], found["said"]) == (["hi", "mr"], ["a flow is lost"])
 
 
-# Its models and their background load in a seventh of the time that those of a Cyrillic or Latin language take.
+# Hindi: its models load in a seventh of the time that those of a Cyrillic or Latin language take.
 HINDI = "नमस्ते, क्या मैं आज शाम के लिए एक टेबल बुक कर सकता हूँ?"
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Start a router, as on a machine of its own; all are ended after the test."""
+    """Start routers, each as on a machine of its own; all are ended after the test."""
     services: list[Service] = []
 
     def started(redis_url: str, *, workers: int = 1, **environ: str) -> Service:
@@ -131,7 +131,7 @@ def processes(valkey: ValkeyServer) -> Processes:
 
 
 def _until_read(processes: Processes, *tags: str, by: int) -> list[int]:
-    """Wait until so many processes can read a language, and no other process is there; return how many there were."""
+    """Wait until exactly so many processes run, and all can read a language; return how many ran at each check."""
     counts: list[int] = []
 
     def read() -> bool:
@@ -154,7 +154,7 @@ class Customers(threading.Thread):
 
     def run(self) -> None:
         """Send the messages."""
-        while not self._stopped.wait(0.03):  # and leave the cores to what is waited for
+        while not self._stopped.wait(0.03):  # slow enough to leave the cores to the routers
             number = 1000 + len(self.answers)
             self.answers.append(self._service.webhook(parameters(number, f"messenger-{number}"))[0])
 
@@ -168,7 +168,7 @@ class Customers(threading.Thread):
 def test_a_language_is_read_without_a_reload(
     start: Callable[..., Service], valkey: ValkeyServer, store: FlowStore, processes: Processes
 ) -> None:
-    """Workers are replaced one by one: as many as before take messages, and each attempt is finished, and made once."""
+    """Workers are replaced one by one for a new language: the number that serve stays, and no attempt is cut short."""
     free = threading.Event()
     with Target() as target:
         target.script["/slow"] = lambda caller: free.wait(60) and answer()(caller)
@@ -195,10 +195,10 @@ def test_a_language_is_read_without_a_reload(
         assert (delivery["status"], delivery["attempts"], len(target.requests)) == ("delivered", 1, 1)
 
 
-def test_apply_waits_until_all_machines_read_a_new_language(
+def test_apply_waits_until_all_processes_read_a_new_language(
     start: Callable[..., Service], valkey: ValkeyServer, store: FlowStore, processes: Processes
 ) -> None:
-    """After the output "from now on" all processes detect the language, also one with a script of its own."""
+    """When `flows apply` prints "from now on", the processes of all machines route texts in the new language."""
     store.put(_flow(1))
     services = [start(valkey.url) for _ in range(2)]
     _until_read(processes, by=2)
@@ -215,10 +215,10 @@ def test_apply_waits_until_all_machines_read_a_new_language(
     assert {each.pid for each in processes.present()} == pids
 
 
-def test_explain_says_what_a_message_meets(
+def test_explain_routes_as_the_router_does_before_a_language_is_read(
     start: Callable[..., Service], valkey: ValkeyServer, store: FlowStore, processes: Processes
 ) -> None:
-    """While the router has no model of a language yet, `explain` uses none and says so; afterwards both do."""
+    """While the router has no model of a language yet, `explain` uses none and says so; afterwards both use it."""
     store.put(_flow(1))
     service = start(valkey.url)
     _until_read(processes, by=1)
@@ -241,10 +241,10 @@ def test_explain_says_what_a_message_meets(
     assert "texts in hi are read by the one process that runs" in _doctor(service)
 
 
-def test_languages_are_read_when_a_store_comes_back_that_was_away(
+def test_languages_are_read_once_the_store_is_back(
     start: Callable[..., Service], spare_valkey: Callable[..., ValkeyServer]
 ) -> None:
-    """A router that started without its store has no model; it loads them as soon as it can read the flows."""
+    """A router that started without its store loads the models as soon as it can read the flows."""
     valkey = spare_valkey()
     store = FlowStore(Client(valkey.url))
     store.put(_flow(2, "hi"))
@@ -276,7 +276,7 @@ def _explained(service: Service) -> tuple[str, list[str]]:
 
 
 def _goes_to(service: Service, number: int, query: str = "", **fields: str) -> str:
-    """Have a new customer write; return the SID of the flow that the message goes to."""
+    """Send a message of a new customer; return the SID of the flow that gets it."""
     message = parameters(number, f"messenger-{number}", **fields) | {"FromCountry": ""}
     status, _, _ = service.webhook(message, f"/webhooks/sms{query}")
     assert status == 200

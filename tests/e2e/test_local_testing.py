@@ -1,6 +1,6 @@
-"""docs/local-testing.md, with all its commands run in their order, as a new user types them.
+"""Runs all commands of docs/local-testing.md in their order, as a new user types them.
 
-The tests of the player are in this file too: one with a single long test would be the last to begin.
+The tests of `Player` are here too, because pytest-xdist starts files with one test last, and the page's test is long.
 """
 
 import sys
@@ -27,7 +27,7 @@ PAGE = ROOT / "docs" / "local-testing.md"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder like that of a fresh clone after its set-up: the page's files and data stay in it."""
+    """A folder like a fresh clone after its set-up, which gets the page's files and data."""
     for name in ("Makefile", "router", "config", "wsgi.py", "pyproject.toml", "requirements.lock"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def twilio() -> Iterator[TwilioRest]:
-    """Twilio's REST API, with a number that Twilio's own demonstration answers, as every new one."""
+    """Twilio's REST API, with a number whose webhook is Twilio's demonstration, as for every new number."""
     with TwilioRest(ACCOUNT, TOKEN) as server:
         server.number(NUMBER, sms_url="https://demo.twilio.com/welcome/sms/reply", sms_fallback_url="")
         yield server
@@ -44,14 +44,14 @@ def twilio() -> Iterator[TwilioRest]:
 
 @pytest.fixture
 def agent() -> Iterator[NgrokAgent]:
-    """An ngrok agent that runs already."""
+    """A running ngrok agent."""
     with NgrokAgent() as server:
         yield server
 
 
 @pytest.fixture
 def player(folder: Path, twilio: TwilioRest, agent: NgrokAgent) -> Iterator[Player]:
-    """What plays the page: with ports that are free, the two servers in the place of Twilio and ngrok, an account."""
+    """The page's player, with free ports, and with fakes of Twilio and ngrok."""
     router, bot = free_port(), free_port()
     player = Player(
         folder,
@@ -77,7 +77,7 @@ def player(folder: Path, twilio: TwilioRest, agent: NgrokAgent) -> Iterator[Play
 
 
 def _sms(twilio: TwilioRest) -> None:
-    """Call the number's present webhook, signed, as Twilio does for an inbound message."""
+    """Call the number's present webhook with a signature, as Twilio does for an inbound message."""
     [number] = twilio.numbers
     form = fields(
         "sms",
@@ -94,7 +94,7 @@ def _sms(twilio: TwilioRest) -> None:
     assert (answered.status, b"Your order of Hello router is on its way" in answered.body) == (200, True)
 
 
-def test_every_command_of_the_page_does_what_the_page_shows(player: Player, twilio: TwilioRest) -> None:
+def test_every_command_prints_what_the_page_shows(player: Player, twilio: TwilioRest) -> None:
     """Each command of the page prints the text under it, except for ids and times; the number is restored."""
     for step in steps(PAGE.read_text()):
         player.play(step)
@@ -134,20 +134,20 @@ ended
 
 
 def bare(folder: Path) -> Player:
-    """A player that knows nothing."""
+    """Make a player without replacements, commands and events."""
     return Player(folder, {"PATH": "/usr/bin:/bin"}, {})
 
 
-def test_a_page_is_played_as_it_is_read(tmp_path: Path) -> None:
-    """The player writes files, keeps variables, runs commands, also in the background, reuses SIDs, sends Ctrl-C."""
-    rung: list[str] = []
+def test_a_player_runs_all_kinds_of_steps(tmp_path: Path) -> None:
+    """The player writes files, keeps variables, runs commands, also in the background, reuses SIDs and sends Ctrl-C."""
+    called: list[str] = []
     player = bare(tmp_path)
-    player.events = {"bell": lambda: rung.append("bell")}
+    player.events = {"bell": lambda: called.append("bell")}
     found = steps(SMALL_PAGE)
     assert [step.kind for step in found] == ["file", "run", "run", "run", "start", "event", "end"]
     for step in found:
         player.play(step)
-    assert rung == ["bell"]
+    assert called == ["bell"]
     assert (player.folder / "output").read_text() == "SM0123456789abcdef0123456789abcdef\n"
 
 
@@ -169,6 +169,8 @@ def test_a_page_is_played_as_it_is_read(tmp_path: Path) -> None:
         pytest.param("anything", "", False, id="nothing is shown"),
     ],
 )
-def test_a_difference_between_page_and_output_is_seen(tmp_path: Path, printed: str, shown: str, *, same: bool) -> None:
-    """Except for ids and times, a page must show what is printed."""
+def test_a_player_finds_differences_between_page_and_output(
+    tmp_path: Path, printed: str, shown: str, *, same: bool
+) -> None:
+    """A page must show the printed lines, except for ids, times and what it leaves out with `...`."""
     assert (bare(tmp_path)._difference(printed.splitlines(), tuple(shown.splitlines())) == "") is same

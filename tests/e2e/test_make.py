@@ -1,4 +1,4 @@
-"""The Makefile's set-up, for a project without dependencies: what it installs, and what it leaves alone."""
+"""The set-up by the Makefile, for a project without dependencies."""
 
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ py-modules = []
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with the product's Makefile and empty locks, and beside it setuptools: no index is asked."""
+    """A project with the product's Makefile and empty lock files, and with setuptools, so that no index is used."""
     setuptools = tmp_path / "setuptools"
     setuptools.mkdir()
     for package in Path(sysconfig.get_path("purelib")).glob("setuptools*"):
@@ -45,11 +45,11 @@ def _make(project: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_was_installed_beside_stays(project: Path) -> None:
-    """A handler's dependency stays installed when a changed lock makes the set-up run again."""
+def test_other_packages_stay_installed(project: Path) -> None:
+    """When a changed lock file makes the set-up run again, packages that the user installed stay, e.g. a handler's."""
     _make(project)
     (packages,) = project.glob(".venv/lib/python*/site-packages")
-    beside = packages / "beside-1.dist-info"  # as pip leaves it, and can uninstall it
+    beside = packages / "beside-1.dist-info"  # as pip installs it, so that pip could uninstall it
     beside.mkdir()
     (beside / "METADATA").write_text("Metadata-Version: 2.1\nName: beside\nVersion: 1\n")
     (beside / "INSTALLER").write_text("pip\n")

@@ -24,13 +24,13 @@ ACCOUNTS = {"AC" + digit * 32: digit * 32 for digit in "67"}
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One of the accounts of a world, and what it sends."""
+    """One of the accounts of a `World`, and the messages to it."""
 
     world: World
     sid: str
 
     def flow(self, integration: Integration, **more: Any) -> FlexFlow:
-        """Make a flow of this account's that is answered at once."""
+        """Make a flow of this account whose webhooks are answered at once."""
         return self.world.flow(account=self.sid, integration=integration, response="accept", **more)
 
     def text(self, flow: FlexFlow, theirs: str = "") -> Reply:
@@ -40,7 +40,7 @@ class Tenant:
         return self.world.post(fields, X_Twilio_Signature=signature)
 
     def queue(self, flow: FlexFlow, count: int) -> None:
-        """Let messages wait for a flow, each in a conversation of its own."""
+        """Queue messages for a flow, each in a conversation of its own."""
         store = connect(settings(ROUTER_REDIS_URL=self.world.valkey.url))
         for _ in range(count):
             fields = self.world.fields(flow, AccountSid=self.sid)
@@ -52,17 +52,17 @@ class Tenant:
         store.close()
 
     def state(self, reply: Reply) -> str:
-        """Return what has become of a message."""
+        """Return the state of a message."""
         return (self.world.call("HGET", self.world.record(reply.sid, self.sid), "state") or b"").decode()
 
-    def is_delivered(self, reply: Reply, *, within: float) -> None:
+    def wait_until_delivered(self, reply: Reply, *, within: float) -> None:
         """Wait until a message is delivered."""
         wait_until(lambda: self.state(reply) == "delivered", what=f"{reply.sid} is delivered", within=within)
 
 
 @pytest.fixture
 def twilio() -> Iterator[Target]:
-    """Twilio's webhooks, where the Studio flows of all accounts live."""
+    """The host of Twilio's webhooks, which has the Studio flows of all accounts."""
     with Target() as running:
         yield running
 
@@ -71,7 +71,7 @@ def twilio() -> Iterator[Target]:
 def tenants(
     tmp_path_factory: pytest.TempPathFactory, valkey: ValkeyServer, twilio: Target
 ) -> Iterator[tuple[Tenant, Tenant]]:
-    """Two accounts of one process."""
+    """Two accounts of a router of one process."""
     config = f'twilio_webhooks_url = "{twilio.url("")}"\n'
     config += "".join(f'[[account]]\nsid = "{sid}"\nauth_tokens = ["{token}"]\n' for sid, token in ACCOUNTS.items())
     world = World(
@@ -81,10 +81,8 @@ def tenants(
     world.close()
 
 
-def test_what_twilio_refuses_one_account_is_delivered_for_another(
-    tenants: tuple[Tenant, Tenant], twilio: Target
-) -> None:
-    """While one account's Studio flow answers 429, twenty messages of another account are delivered at once."""
+def test_a_breaker_of_one_account_does_not_delay_another(tenants: tuple[Tenant, Tenant], twilio: Target) -> None:
+    """While Twilio answers one account's Studio flow with 429, messages to another account's are delivered at once."""
     loud, quiet = tenants
     flows = {tenant: tenant.flow(Integration("studio", flow_sid=tenant.world.sid("FW"))) for tenant in tenants}
     path = f"/v1/Accounts/{loud.sid}/Flows/{flows[loud].integration.flow_sid}"
@@ -93,21 +91,21 @@ def test_what_twilio_refuses_one_account_is_delivered_for_another(
         loud.text(flows[loud])
     wait_until(lambda: loud.world.metric("router_breakers_open") == 1, what="the breaker opens")
     for reply in [quiet.text(flows[quiet]) for _ in range(20)]:
-        quiet.is_delivered(reply, within=2)
+        quiet.wait_until_delivered(reply, within=2)
 
 
 def test_a_retry_does_not_wait_behind_a_backlog(tenants: tuple[Tenant, Tenant]) -> None:
-    """While 1,500 conversations wait for one account's dead host, another's message is repeated in time."""
+    """While 1,500 conversations wait for one account's dead host, another account's message is retried in time."""
     loud, quiet = tenants
     loud.queue(loud.flow(Integration("external", url=f"http://127.0.0.1:{free_port()}/hook")), 1500)
     wait_until(lambda: loud.world.metric("router_breakers_open") == 1, what="the breaker opens", within=20)
     with Target() as flaky:
         flaky.script["/hook"] = in_turn(answer(500), answer(500), answer(200))
         reply = quiet.text(quiet.flow(Integration("external", url=flaky.url("/hook"))))
-        quiet.is_delivered(reply, within=5)  # after 0.2 and 0.5 s, each of which the sweeper may exceed by its 0.5 s
+        quiet.wait_until_delivered(reply, within=5)  # delays of 0.2 and 0.5 s, and up to 0.5 s of the sweeper for each
 
 
-def test_slow_hosts_of_one_account_do_not_hold_up_another(tenants: tuple[Tenant, Tenant]) -> None:
+def test_slow_hosts_of_one_account_do_not_delay_another(tenants: tuple[Tenant, Tenant]) -> None:
     """While four hosts of one account are slow, another account's messages are delivered at once."""
     loud, quiet = tenants
     with ExitStack() as stack:
@@ -122,7 +120,7 @@ def test_slow_hosts_of_one_account_do_not_hold_up_another(tenants: tuple[Tenant,
             gate.wait_for(number)
         flow = quiet.flow(Integration("studio", flow_sid=quiet.world.sid("FW")))
         for _ in range(5):
-            quiet.is_delivered(quiet.text(flow), within=1)
-        assert sum(gate.inside for gate in gates) == 12, "three quarters of the slots are its"
+            quiet.wait_until_delivered(quiet.text(flow), within=1)
+        assert sum(gate.inside for gate in gates) == 12, "the account has three quarters of the slots"
         for gate in gates:
             gate.open()

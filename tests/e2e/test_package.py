@@ -1,4 +1,4 @@
-"""What `pip install` brings: the router as a package, without the folder that it was built from."""
+"""The router as an installed package, without its source folder."""
 
 import json
 import shutil
@@ -18,13 +18,13 @@ from tests.e2e.service import Service
 from tests.valkey import ValkeyServer
 
 ROOT = Path(__file__).parents[2]
-# A module in the place of the package, in the folder that a command is started in.
+# A module with the package's name, in the folder in which a command is started.
 FOREIGN = "raise ImportError('a module of the folder was taken for the router')"
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy: building leaves files in the folder."""
+    """The wheel, built from a copy of the source, because building writes files there."""
     folder = tmp_path_factory.mktemp("build")
     source = folder / "source"
     shutil.copytree(ROOT / "router", source / "router", ignore=shutil.ignore_patterns("__pycache__"))
@@ -37,12 +37,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment with the wheel, and with this environment's libraries: no index is asked."""
+    """The `bin` folder of a new environment with the wheel and with this environment's libraries; no index is used."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder)
     programs = folder / "bin"
     packages = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    # Paths are added, `.pth` files of theirs are not read: the router that this environment edits is not among them.
+    # `.pth` files in added paths are not read, so this environment's editable install of the router is not found.
     (packages / "libraries.pth").write_text("\n".join({sysconfig.get_path(name) for name in ("purelib", "platlib")}))
     _pip("--python", programs / "python", "install", "--no-deps", "--no-index", wheel)
     return programs
@@ -55,7 +55,7 @@ def _pip(*words: str | Path) -> None:
 
 @pytest.fixture
 def running(installed: Path, tmp_path: Path) -> Iterator[RunningRouter]:
-    """The installed `router run`, in an empty folder."""
+    """`router run` of the wheel, in an empty folder."""
     router = RunningRouter(tmp_path, program=str(installed / "router"))
     try:
         yield router.up()
@@ -63,8 +63,8 @@ def running(installed: Path, tmp_path: Path) -> Iterator[RunningRouter]:
         router.end()
 
 
-def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
-    """The wheel has every file that the program reads at run time, and neither benchmark, tests nor `config`."""
+def test_the_wheel_has_the_program_only(wheel: Path) -> None:
+    """The wheel has all files of `router` and wsgi.py, and neither benchmarks, tests nor `config`."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert {name.partition("/")[0] for name in names} == {"router", "wsgi.py"}
@@ -73,7 +73,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
 
 
 def test_it_runs_in_an_empty_folder(installed: Path, running: RunningRouter) -> None:
-    """`router run` starts with the demo's flows, accepts a message, delivers it, and stops on a signal."""
+    """In an empty folder, `router run` starts with the demo's flows, delivers a message, and stops on a signal."""
     simulate = (installed / "router", "simulate", "sms", "--body", "Hola", "--json")
     sent = subprocess.run(simulate, cwd=running.folder, env=clean_environ(), capture_output=True, text=True, check=True)
     message = json.loads(sent.stdout)
@@ -84,7 +84,7 @@ def test_it_runs_in_an_empty_folder(installed: Path, running: RunningRouter) -> 
 
 
 def test_its_wsgi_application_is_served(installed: Path, valkey: ValkeyServer, tmp_path: Path) -> None:
-    """The server finds configuration and application by their names, wherever it is started."""
+    """Gunicorn imports configuration and application by their names, in any folder."""
     command = (installed / "python", "-m", "gunicorn", "-c", "python:router.process.gunicorn_conf", "wsgi:app")
     service = Service(tmp_path, valkey.url, workers=1, command=command)
     try:
@@ -94,8 +94,8 @@ def test_its_wsgi_application_is_served(installed: Path, valkey: ValkeyServer, t
         service.close()
 
 
-def test_it_is_run_as_a_module_too(installed: Path, tmp_path: Path) -> None:
-    """`python -m router` is the same command line, and a type checker finds the package's types."""
+def test_it_runs_as_a_module(installed: Path, tmp_path: Path) -> None:
+    """`python -m router` is the same command line, and the package has py.typed for type checkers."""
     command = (installed / "python", "-m", "router", "--help")
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert found.startswith("Usage: router [OPTIONS] COMMAND")
@@ -106,7 +106,7 @@ def test_it_is_run_as_a_module_too(installed: Path, tmp_path: Path) -> None:
 
 
 def test_a_router_py_in_the_folder_is_not_imported(tmp_path: Path) -> None:
-    """`router run` imports nothing of its own name from the working directory."""
+    """`router run` imports no module with a name of its own from the working directory."""
     (tmp_path / "router").mkdir()
     for name in ("router.py", "wsgi.py", "gunicorn.py"):
         (tmp_path / name).write_text(FOREIGN)

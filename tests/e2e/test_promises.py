@@ -1,4 +1,4 @@
-"""Promises 3, 4 and 6 of DESIGN: routing is never stale, a message costs two calls, and everything is small."""
+"""Routing is never stale, a delivered message costs two calls of the store, and messages and flows are small."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from tests.valkey import ValkeyServer
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Two processes over one store: a third one, the test, changes flows."""
+    """Two routers over one store; the test itself changes flows, as a third process."""
     valkey = ValkeyServer()
     world = World(tmp_path_factory.mktemp("world"), valkey, processes=2)
     yield world
@@ -79,7 +79,7 @@ def test_the_next_message_is_routed_by_the_change(
         sid = world.text(flow, process=process).sid
         if path is None:
             assert world.delivery(sid)["status"] in ("unrouted", "queued")
-            # While a message waits for a paused flow, sweepers claim, and later tests count that.
+            # A waiting message of a paused flow makes sweepers claim, which later tests would count.
             world.rest("POST", f"/v1/Deliveries/{sid}", {"Status": "canceled"})
         else:
             world.ends(sid)
@@ -91,8 +91,8 @@ def _send(world: World, address: str, process: int) -> list[str]:
     return [world.text(address, process=process).sid for _ in range(40)]
 
 
-def test_an_exchange_leaves_no_gap(world: World, target: Target) -> None:
-    """While two flows exchange their addresses again and again, no message to either address finds no flow."""
+def test_no_message_is_unrouted_while_flows_exchange_addresses(world: World, target: Target) -> None:
+    """While two flows exchange their addresses again and again, every message to either address has a flow."""
     flows = [world.flow(target.url(f"/{name}"), response="accept") for name in ("one", "two")]
     addresses = [flow.contact_identity for flow in flows]
     with world.flows() as store, ThreadPoolExecutor(2) as pool:
@@ -105,8 +105,8 @@ def test_an_exchange_leaves_no_gap(world: World, target: Target) -> None:
         assert world.ends(sid)["status"] == "delivered"
 
 
-def test_an_address_that_had_no_flow_has_one_at_once(world: World, target: Target) -> None:
-    """A new flow takes the next message, although its absence was cached; so does one that is created again."""
+def test_a_new_flow_gets_the_next_message(world: World, target: Target) -> None:
+    """A new flow gets the next message of its address on each process, although each has cached that there is none."""
     ours = world.address()
     for _ in range(2):
         for process in (0, 1):
@@ -118,8 +118,8 @@ def test_an_address_that_had_no_flow_has_one_at_once(world: World, target: Targe
             flows.delete(flow)
 
 
-def test_an_exact_address_overtakes_the_default(world: World, target: Target) -> None:
-    """A flow for the address wins over `*` from the first message on, and `*` has the address back when it is gone."""
+def test_a_flow_of_the_address_comes_before_the_default(world: World, target: Target) -> None:
+    """A new flow for an address gets its messages in place of `*` at once; once it is deleted, `*` gets them again."""
     ours = world.address()
     default = world.flow(target.url("/default"), contact_identity="*", response="accept")
     try:
@@ -140,7 +140,7 @@ def test_an_exact_address_overtakes_the_default(world: World, target: Target) ->
 
 
 def test_a_messaging_service_comes_between_address_and_default(world: World, target: Target) -> None:
-    """A flow for the address comes before one for the MessagingServiceSid, and this before `*`, at once."""
+    """A flow for the address comes before one for its Messaging Service, and that before `*`, from the next message."""
     ours, service = world.address(), world.sid("MG")
     made = []
     for place, identity in enumerate(("*", service, ours)):
@@ -155,7 +155,7 @@ def test_a_messaging_service_comes_between_address_and_default(world: World, tar
 
 # -- two calls --------------------------------------------------------------------------------------------------------
 
-# The scripts that a message may cost. Sweepers run others in their own time, `claim` for what other tests left.
+# The scripts that a message may cost. Sweepers run others by themselves, and `claim` for messages of other tests.
 OF_A_MESSAGE = ("accept", "contact", "entries", "flow_records", "settle", "taken")
 
 
@@ -171,7 +171,7 @@ def test_a_delivered_message_costs_two_calls(world: World, target: Target) -> No
 
 
 def test_a_new_address_costs_one_call_more(world: World, target: Target) -> None:
-    """The entries of an address are read once by each process, also where there is no flow for it."""
+    """The first message to an address costs one call more, which reads the address's entries."""
     flows = [world.flow(target.url("/hook")) for _ in range(100)]
     with world.counted_scripts() as counted:
         sids = [world.text(flow).sid for flow in flows]
@@ -180,8 +180,8 @@ def test_a_new_address_costs_one_call_more(world: World, target: Target) -> None
     assert _of_messages(counted) == {"accept": 100, "settle": 100, "entries": 100}
 
 
-def test_a_conversation_that_stays_costs_no_call_more(world: World, target: Target) -> None:
-    """Where several flows share an address, `accept` itself keeps the conversation with its own."""
+def test_an_assigned_conversation_costs_two_calls(world: World, target: Target) -> None:
+    """Where several flows share an address, a message of an assigned conversation costs two calls, too."""
     spanish = world.flow(target.url("/es"), language=("es",))
     world.flow(target.url("/rest"), contact_identity=spanish.contact_identity)
     theirs = world.address()
@@ -197,7 +197,7 @@ def test_a_conversation_that_stays_costs_no_call_more(world: World, target: Targ
 
 
 def _of_messages(counted: Counter[str]) -> dict[str, int]:
-    """Return the store calls of messages, of which fewer than a quarter may have been claimed."""
+    """Return the calls of scripts for messages; at most a quarter of the messages may have been claimed."""
     assert counted["claim"] <= counted["accept"] // 4
     return {name: counted[name] for name in OF_A_MESSAGE if counted[name]}
 
@@ -208,7 +208,7 @@ def _of_messages(counted: Counter[str]) -> dict[str, int]:
 def test_a_queued_message_is_small(world: World) -> None:
     """A queued SMS, alone in its lane and flow, takes at most 1.5 KB of store beyond its body."""
     keys = AccountKeys(ACCOUNT)
-    for _ in range(50):  # a sorted set's own size is shared by those that are in it
+    for _ in range(50):  # the size of a sorted set is divided by its members
         flow = world.flow("https://example.com/hook", paused=True)
         fields = world.fields(flow)
         assert world.post(fields).status == 200
@@ -228,7 +228,7 @@ def test_a_flow_is_small(world: World) -> None:
 
 
 def _size(world: World, key: str) -> int:
-    # Besides what MEMORY USAGE counts, a key has an entry in a hash table that is between half full and full: 16 bytes.
+    # MEMORY USAGE leaves out the key's entry in the hash table, which is between half full and full: 16 bytes.
     return int(world.call("MEMORY", "USAGE", key, "SAMPLES", 0)) + 16
 
 

@@ -1,4 +1,4 @@
-"""`router recover`: messages that reached Twilio and not the router are delivered in order, once, and unanswered."""
+"""`router recover`: messages that the router missed are fetched from Twilio, and delivered in order and once."""
 
 import json
 import os
@@ -30,8 +30,8 @@ from tests.waiting import wait_until
 THEIRS = "+15550000002"
 
 
-class Outage:
-    """A router over a store, a target that answers with words, and a Twilio that received messages."""
+class Recovery:
+    """A router, its target, and a Twilio account with messages that the router may have missed."""
 
     def __init__(self, service: Service, twilio: TwilioRest, target: Target, url: str) -> None:
         self.service = service
@@ -40,12 +40,12 @@ class Outage:
         self.url = url
         self._base = {"ROUTER_CONFIG": str(service.folder / "router.toml"), "ROUTER_TWILIO_API_URL": twilio.url}
 
-    def recover(self, *options: str, **environ: str) -> Result:
-        """Run the command."""
+    def run(self, *options: str, **environ: str) -> Result:
+        """Run `router recover`."""
         return CliRunner().invoke(main, ["recover", *options], env=self._base | environ, catch_exceptions=False)
 
-    def answer(self, answer: str) -> int:
-        """Run the command at a terminal, and answer its question; return the exit status."""
+    def run_and_answer(self, answer: str) -> int:
+        """Run `router recover` at a terminal, and answer its question; return the exit status."""
         screen, terminal = pty.openpty()
         command = [str(ROUTER), "recover", "--since", "2h"]
         process = subprocess.Popen(
@@ -63,8 +63,8 @@ class Outage:
         return process.wait(60)
 
     def results(self, *options: str) -> list[tuple[str, str]]:
-        """Run the command with --json; return the SIDs with their results."""
-        ended = self.recover("--json", *options)
+        """Run `router recover --json`; return the SIDs with their results."""
+        ended = self.run("--json", *options)
         assert ended.exit_code == 0, ended.output
         return [(each["sid"], each["result"]) for each in json.loads(ended.output)]
 
@@ -99,23 +99,23 @@ class Outage:
 
 
 @pytest.fixture(scope="module")
-def _outage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outage]:
+def _recovery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recovery]:
     valkey = ValkeyServer()
     with TwilioRest(ACCOUNT, TOKEN) as twilio, Target() as target:
-        service = Service(tmp_path_factory.mktemp("outage"), valkey.url, workers=1)
-        yield Outage(service, twilio, target, valkey.url)
+        service = Service(tmp_path_factory.mktemp("recovery"), valkey.url, workers=1)
+        yield Recovery(service, twilio, target, valkey.url)
         service.close()
     valkey.close()
 
 
 @pytest.fixture
-def outage(_outage: Outage) -> Outage:
-    """An outage that begins anew."""
-    Client(_outage.url).call("FLUSHALL")
-    _outage.twilio.messages.clear()
-    _outage.twilio.media.clear()
-    _outage.target.requests.clear()
-    return _outage
+def recovery(_recovery: Recovery) -> Recovery:
+    """The setup with an empty store, and without messages at Twilio."""
+    Client(_recovery.url).call("FLUSHALL")
+    _recovery.twilio.messages.clear()
+    _recovery.twilio.media.clear()
+    _recovery.target.requests.clear()
+    return _recovery
 
 
 def ago(**past: float) -> datetime:
@@ -123,71 +123,71 @@ def ago(**past: float) -> datetime:
     return (datetime.now(UTC) - timedelta(**past)).replace(microsecond=0)
 
 
-def test_what_is_missing_comes_in_order(outage: Outage) -> None:
+def test_missing_messages_arrive_in_order(recovery: Recovery) -> None:
     """Messages of one conversation, also those of one second, arrive in the order in which Twilio received them."""
-    outage.flow()
+    recovery.flow()
     moments = [ago(minutes=30), ago(minutes=20), ago(minutes=20), ago(minutes=20), ago(minutes=10)]
     for number, moment in enumerate(moments, 1):
-        outage.twilio.message(sid(number), moment)
+        recovery.twilio.message(sid(number), moment)
 
-    assert outage.results("--since", "2h", "--yes") == [(sid(number), "accepted") for number in range(1, 6)]
+    assert recovery.results("--since", "2h", "--yes") == [(sid(number), "accepted") for number in range(1, 6)]
 
-    assert outage.delivery(5)["status"] == "delivered"
-    assert outage.arrived() == [sid(number) for number in range(1, 6)]
-
-
-def test_lone_surrogates_do_not_stop_a_recovery(outage: Outage) -> None:
-    """A text that was cut within an emoji is accepted without the half character, and so are later messages."""
-    outage.flow()
-    outage.twilio.message(sid(1), ago(minutes=2), body="Hi \ud83d")
-    outage.twilio.message(sid(2), ago(minutes=1))
-
-    assert outage.results("--since", "2h", "--yes") == [(sid(1), "accepted"), (sid(2), "accepted")]
-
-    assert outage.delivery(2)["status"] == "delivered"
-    assert dict(parse_qsl(outage.target.requests[0].body.decode()))["Body"] == "Hi ?"
+    assert recovery.delivery(5)["status"] == "delivered"
+    assert recovery.arrived() == [sid(number) for number in range(1, 6)]
 
 
-def test_only_what_is_missing_comes(outage: Outage) -> None:
-    """Messages that the router has, sent ones, older ones, and those that are still on their way are not recovered."""
-    outage.flow()
-    assert outage.service.webhook(parameters(1, THEIRS))[0] == 200
-    outage.delivery(1)
-    outage.twilio.message(sid(1), ago(minutes=30))
-    outage.twilio.message(sid(2), ago(minutes=29))
-    outage.twilio.message(sid(3), ago(minutes=28), direction="outbound-api", status="delivered")
-    outage.twilio.message(sid(4), ago(hours=3))
-    outage.twilio.message(sid(5), ago(seconds=10))
+def test_lone_surrogates_do_not_stop_a_recovery(recovery: Recovery) -> None:
+    """A text that was cut within an emoji is accepted with `?` for the half character, and so are later messages."""
+    recovery.flow()
+    recovery.twilio.message(sid(1), ago(minutes=2), body="Hi \ud83d")
+    recovery.twilio.message(sid(2), ago(minutes=1))
 
-    assert outage.results("--since", "2h", "--yes") == [(sid(2), "accepted")]
+    assert recovery.results("--since", "2h", "--yes") == [(sid(1), "accepted"), (sid(2), "accepted")]
+
+    assert recovery.delivery(2)["status"] == "delivered"
+    assert dict(parse_qsl(recovery.target.requests[0].body.decode()))["Body"] == "Hi ?"
 
 
-def test_a_message_is_recovered_once(outage: Outage) -> None:
+def test_only_missing_messages_are_recovered(recovery: Recovery) -> None:
+    """Messages that the router has, outbound ones, ones before `--since` and ones of the last seconds are left out."""
+    recovery.flow()
+    assert recovery.service.webhook(parameters(1, THEIRS))[0] == 200
+    recovery.delivery(1)
+    recovery.twilio.message(sid(1), ago(minutes=30))
+    recovery.twilio.message(sid(2), ago(minutes=29))
+    recovery.twilio.message(sid(3), ago(minutes=28), direction="outbound-api", status="delivered")
+    recovery.twilio.message(sid(4), ago(hours=3))
+    recovery.twilio.message(sid(5), ago(seconds=10))
+
+    assert recovery.results("--since", "2h", "--yes") == [(sid(2), "accepted")]
+
+
+def test_a_message_is_recovered_once(recovery: Recovery) -> None:
     """A recovered message is delivered once: a second recovery finds nothing, and a late webhook is a duplicate."""
-    outage.flow()
-    outage.twilio.message(sid(1), ago(minutes=30))
-    assert outage.results("--since", "2h", "--yes") == [(sid(1), "accepted")]
-    outage.delivery(1)
+    recovery.flow()
+    recovery.twilio.message(sid(1), ago(minutes=30))
+    assert recovery.results("--since", "2h", "--yes") == [(sid(1), "accepted")]
+    recovery.delivery(1)
 
-    assert outage.results("--since", "2h", "--yes") == []
-    assert "Nothing is missing" in outage.recover("--since", "2h").output
-    assert outage.service.webhook(parameters(1, THEIRS))[0] == 200
-    assert outage.delivery(1)["duplicates"] == 1
-    assert outage.arrived() == [sid(1)]
+    assert recovery.results("--since", "2h", "--yes") == []
+    assert "Nothing is missing" in recovery.run("--since", "2h").output
+    assert recovery.service.webhook(parameters(1, THEIRS))[0] == 200
+    assert recovery.delivery(1)["duplicates"] == 1
+    assert recovery.arrived() == [sid(1)]
 
 
-def test_a_recovered_message_is_marked_and_never_answered(outage: Outage) -> None:
-    """The target's answer is not sent, not even to a late webhook; the record has the reason."""
-    outage.target.script["/hook"] = _talk
-    outage.flow(response="relay")
-    outage.twilio.message(sid(1), ago(minutes=30))
-    outage.results("--since", "2h", "--yes")
+def test_a_recovered_message_is_marked_and_never_answered(recovery: Recovery) -> None:
+    """A recovered message's record says so; the target's answer is not sent, not even to a late webhook."""
+    recovery.target.script["/hook"] = _talk
+    recovery.flow(response="relay")
+    recovery.twilio.message(sid(1), ago(minutes=30))
+    recovery.results("--since", "2h", "--yes")
 
-    delivery = outage.delivery(1)
+    delivery = recovery.delivery(1)
 
     assert (delivery["recovered"], delivery["answered_by"]) == (True, "nobody")
     assert delivery["route"][0] == "recovered from Twilio"
-    status, _, body = outage.service.webhook(parameters(1, THEIRS))
+    status, _, body = recovery.service.webhook(parameters(1, THEIRS))
     assert (status, b"Message" in body) == (200, False)
 
 
@@ -197,45 +197,45 @@ def _talk(caller: Any) -> bool:
     return bool(caller.send(head.encode() + twiml))
 
 
-def test_a_flow_that_redirects_is_delivered_to(outage: Outage) -> None:
-    """A recovered message of a `redirect` flow is delivered to the target, because no webhook can be redirected."""
-    outage.flow(response="redirect")
-    outage.twilio.message(sid(1), ago(minutes=30))
-    outage.results("--since", "2h", "--yes")
-    assert outage.delivery(1)["status"] == "delivered"
-    assert outage.arrived() == [sid(1)]
+def test_a_recovered_message_of_a_redirect_flow_is_delivered(recovery: Recovery) -> None:
+    """A recovered message of a `redirect` flow is delivered to the target, because there is no webhook to redirect."""
+    recovery.flow(response="redirect")
+    recovery.twilio.message(sid(1), ago(minutes=30))
+    recovery.results("--since", "2h", "--yes")
+    assert recovery.delivery(1)["status"] == "delivered"
+    assert recovery.arrived() == [sid(1)]
 
 
-def test_a_conversation_that_began_meanwhile_stays_with_its_flow(outage: Outage) -> None:
-    """Recovered messages that no rule matches stay with the flow of the message before them; one step says so."""
-    rule = outage.flow(match='body.contains("refund")')
+def test_recovered_messages_stay_with_their_conversations_flow(recovery: Recovery) -> None:
+    """Recovered messages that no flow matches go to the flow of the message before them, and one step says so."""
+    rule = recovery.flow(match='body.contains("refund")')
     for number, body in enumerate(("A refund, please", "ok", "thanks"), 1):
-        outage.twilio.message(sid(number), ago(minutes=30 - number), body=body)
+        recovery.twilio.message(sid(number), ago(minutes=30 - number), body=body)
 
-    assert len(outage.results("--since", "2h", "--yes")) == 3
+    assert len(recovery.results("--since", "2h", "--yes")) == 3
 
     for number in (2, 3):
-        delivery = outage.delivery(number)
+        delivery = recovery.delivery(number)
         assert (delivery["status"], delivery["flex_flow_sid"]) == ("delivered", rule.sid)
         assert sum("The conversation stays" in step for step in delivery["route"]) == 1
-    outage.twilio.message(sid(4), ago(minutes=5), body="and now?")
-    assert len(outage.results("--since", "2h", "--yes")) == 1
-    assert sum("The conversation stays" in step for step in outage.delivery(4)["route"]) == 1
-    assert outage.arrived() == [sid(number) for number in range(1, 5)]
+    recovery.twilio.message(sid(4), ago(minutes=5), body="and now?")
+    assert len(recovery.results("--since", "2h", "--yes")) == 1
+    assert sum("The conversation stays" in step for step in recovery.delivery(4)["route"]) == 1
+    assert recovery.arrived() == [sid(number) for number in range(1, 5)]
 
 
-def test_the_form_is_that_of_a_webhook(outage: Outage) -> None:
-    """The form has the values of the REST resource under the webhook's names, attachments included."""
-    outage.flow()
+def test_a_recovered_message_has_the_form_of_a_webhook(recovery: Recovery) -> None:
+    """The form has the values of Twilio's Message resource under the webhook's names, with attachments."""
+    recovery.flow()
     media = "ME" + "7" * 32
-    outage.twilio.message(
+    recovery.twilio.message(
         sid(1), ago(minutes=30), body="a & b é\n", num_media="1", messaging_service_sid="MG" + "1" * 32
     )
-    outage.twilio.attach(sid(1), media, "image/jpeg")
-    outage.results("--since", "2h", "--yes")
-    outage.delivery(1)
+    recovery.twilio.attach(sid(1), media, "image/jpeg")
+    recovery.results("--since", "2h", "--yes")
+    recovery.delivery(1)
 
-    found = DeliveryLog(Client(outage.url)).get(ACCOUNT, sid(1))
+    found = DeliveryLog(Client(recovery.url)).get(ACCOUNT, sid(1))
 
     assert found is not None
     assert dict(Raw.unpack(found.raw).fields()) == {
@@ -256,25 +256,25 @@ def test_the_form_is_that_of_a_webhook(outage: Outage) -> None:
     }
 
 
-def test_a_dry_run_only_shows(outage: Outage) -> None:
+def test_a_dry_run_accepts_no_message(recovery: Recovery) -> None:
     """`--dry-run` shows text, addresses and flow of each message, and accepts none."""
-    outage.flow()
-    outage.twilio.message(sid(1), ago(minutes=30), body="Where is my order?")
-    ended = outage.recover("--since", "2h", "--dry-run")
+    recovery.flow()
+    recovery.twilio.message(sid(1), ago(minutes=30), body="Where is my order?")
+    ended = recovery.run("--since", "2h", "--dry-run")
     assert ended.exit_code == 0
     for shown in (sid(1), "Where is my order?", THEIRS, "Support", "1 missing"):
         assert shown in ended.output
-    assert outage.service.get(f"/v1/Deliveries/{sid(1)}")[0] == 404
+    assert recovery.service.get(f"/v1/Deliveries/{sid(1)}")[0] == 404
 
 
-def test_other_numbers_are_left_out(outage: Outage) -> None:
-    """What no flow takes may be another system's: it is left out, and kept as unrouted when --to names its address."""
-    outage.twilio.message(sid(1), ago(minutes=30))
-    outage.twilio.message(sid(2), ago(minutes=30), to="+15550000009")
-    assert outage.results("--since", "2h", "--yes") == []
-    assert "No flow takes 2 of them" in outage.recover("--since", "2h", "--dry-run").output
-    assert outage.results("--since", "2h", "--yes", "--to", OURS) == [(sid(1), "accepted")]
-    assert outage.delivery(1)["status"] == "unrouted"
+def test_messages_without_a_flow_are_left_out(recovery: Recovery) -> None:
+    """A message that no flow takes may be another system's: it is left out, or unrouted if --to names its address."""
+    recovery.twilio.message(sid(1), ago(minutes=30))
+    recovery.twilio.message(sid(2), ago(minutes=30), to="+15550000009")
+    assert recovery.results("--since", "2h", "--yes") == []
+    assert "No flow takes 2 of them" in recovery.run("--since", "2h", "--dry-run").output
+    assert recovery.results("--since", "2h", "--yes", "--to", OURS) == [(sid(1), "accepted")]
+    assert recovery.delivery(1)["status"] == "unrouted"
 
 
 @pytest.mark.parametrize(
@@ -300,37 +300,37 @@ def test_other_numbers_are_left_out(outage: Outage) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_one_sentence(
-    outage: Outage, options: list[str], environ: dict[str, str], status: int, says: str
+def test_an_error_names_its_cause(
+    recovery: Recovery, options: list[str], environ: dict[str, str], status: int, says: str
 ) -> None:
-    """An error names its cause, the exit status is not 0, and no message is accepted."""
-    outage.flow()
-    outage.twilio.message(sid(1), ago(minutes=30))
-    ended = outage.recover(*options, **environ)
+    """On an error the output names the cause, the exit status is not 0, and no message is accepted."""
+    recovery.flow()
+    recovery.twilio.message(sid(1), ago(minutes=30))
+    ended = recovery.run(*options, **environ)
     assert ended.exit_code == status
     assert says in " ".join(ended.output.split())
-    assert outage.service.get(f"/v1/Deliveries/{sid(1)}")[0] == 404
+    assert recovery.service.get(f"/v1/Deliveries/{sid(1)}")[0] == 404
 
 
-def test_an_attachment_that_does_not_come_fails_alone(outage: Outage) -> None:
-    """A message whose media Twilio does not list is reported and stays missing; the others are accepted."""
-    outage.flow()
-    outage.twilio.message(sid(1), ago(minutes=30), num_media="1")
-    outage.twilio.message(sid(2), ago(minutes=29))
-    ended = outage.recover("--since", "2h", "--yes", "--json")
+def test_a_message_whose_media_cannot_be_listed_fails_alone(recovery: Recovery) -> None:
+    """If Twilio's list of a message's media fails, that message is reported as failed; the others are accepted."""
+    recovery.flow()
+    recovery.twilio.message(sid(1), ago(minutes=30), num_media="1")
+    recovery.twilio.message(sid(2), ago(minutes=29))
+    ended = recovery.run("--since", "2h", "--yes", "--json")
     assert ended.exit_code == 1
     results = {each["sid"]: each["result"] for each in json.loads(ended.output)}
     assert results[sid(1)].startswith("failed: Twilio's REST API answered 404")
     assert results[sid(2)] == "accepted"
 
 
-def test_recover_asks_before_it_accepts(outage: Outage) -> None:
+def test_recover_asks_before_it_accepts(recovery: Recovery) -> None:
     """At a terminal the command asks first, and accepts nothing after a no; without a terminal it needs --yes."""
-    outage.flow()
-    outage.twilio.message(sid(1), ago(minutes=30))
-    refused = outage.recover("--since", "2h")
+    recovery.flow()
+    recovery.twilio.message(sid(1), ago(minutes=30))
+    refused = recovery.run("--since", "2h")
     assert (refused.exit_code, "nothing was accepted: the command cannot ask" in refused.output) == (1, True)
-    assert outage.answer("n") == 1
-    assert outage.service.get(f"/v1/Deliveries/{sid(1)}")[0] == 404
-    assert outage.answer("y") == 0
-    assert outage.service.get(f"/v1/Deliveries/{sid(1)}")[0] == 200
+    assert recovery.run_and_answer("n") == 1
+    assert recovery.service.get(f"/v1/Deliveries/{sid(1)}")[0] == 404
+    assert recovery.run_and_answer("y") == 0
+    assert recovery.service.get(f"/v1/Deliveries/{sid(1)}")[0] == 200

@@ -1,4 +1,4 @@
-"""What Twilio refuses, and what other programs change there: the delivery and the doctor name each reason."""
+"""Errors of Twilio's REST API, and changes by other programs there: the delivery and the doctor name each reason."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ PAUSE = 100.0
 
 @pytest.fixture(scope="module")
 def twilio() -> Iterator[LocalTwilio]:
-    """A Twilio with a workspace and a Studio flow that another trigger starts."""
+    """A fake Twilio with a workspace, and with a Studio flow without the trigger for Conversations."""
     with LocalTwilio(ACCOUNT, TOKEN) as running:
         running.tasks.workspaces[WORKSPACE] = {WORKFLOW}
         running.conversations.studio_flows[STUDIO] = {"incomingMessage"}
@@ -36,7 +36,7 @@ def twilio() -> Iterator[LocalTwilio]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, twilio: LocalTwilio) -> Iterator[World]:
-    """One process that reaches that Twilio."""
+    """A router of one process that uses this Twilio."""
     valkey = ValkeyServer()
     world = World(tmp_path_factory.mktemp("world"), valkey, ROUTER_TWILIO_API_URL=twilio.url)
     yield world
@@ -45,7 +45,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, twilio: LocalTwilio) -> Iter
 
 
 @pytest.fixture(scope="module")
-def made(world: World, twilio: LocalTwilio) -> Settings:
+def doctor_settings(world: World, twilio: LocalTwilio) -> Settings:
     """The settings of the doctor."""
     environ = {"ROUTER_REDIS_URL": world.valkey.url, "ROUTER_TWILIO_API_URL": twilio.url}
     return settings(TWILIO_ACCOUNT_SID=ACCOUNT, TWILIO_AUTH_TOKEN=TOKEN, **environ)
@@ -57,13 +57,13 @@ def task(**more: object) -> Integration:
 
 
 def only(request: str, answered: Answered) -> Callable[[str], Answered | None]:
-    """Answer one kind of request with an error."""
+    """Return a fault that answers one kind of request with an error."""
     return lambda name: answered if name == request else None
 
 
 @dataclass(frozen=True)
-class Row:
-    """A bad input: the flow, what Twilio does, the reason on the delivery, and what the doctor says beside it."""
+class Mistake:
+    """A mistake in a flow or account: Twilio's fault, the reason on the delivery, and the doctor's finding."""
 
     integration: Integration
     reason: str
@@ -71,28 +71,26 @@ class Row:
     fault: Callable[[str], Answered | None] = lambda _: None
 
 
-TOO_LARGE = problem(400, 20001, "Attributes are too large")
-FORBIDDEN = problem(403, 20403, "Forbidden")
 REFUSED = "a parameter is not accepted"
-ROWS = {
-    "a workspace that is not there": Row(
+MISTAKES = {
+    "a workspace that is not there": Mistake(
         task(workspace_sid=ANOTHER), "20404): Twilio has no such resource in this", f"no workspace {ANOTHER}"
     ),
-    "a workflow that is not there": Row(task(workflow_sid="WW" + "9" * 32), "400 (20001)", "no workflow WW999"),
-    "attributes over the limit": Row(
+    "a workflow that is not there": Mistake(task(workflow_sid="WW" + "9" * 32), "400 (20001)", "no workflow WW999"),
+    "attributes over the limit": Mistake(
         task(), REFUSED, REFUSED, only("POST Tasks", problem(400, 20001, "Attributes are too large"))
     ),
-    "credentials without rights": Row(
+    "credentials without rights": Mistake(
         task(), "the account has no access", "Twilio refused access to", lambda _: problem(403, 20403, "Forbidden")
     ),
-    "five webhooks already": Row(
+    "five webhooks already": Mistake(
         Integration("conversation", flow_sid=STUDIO),
         "has five webhooks already",
         "has five webhooks already",
         only("POST Webhooks", problem(400, 50361, "…")),
     ),
-    "a chat service of another account": Row(Integration("conversation"), "20404", "no chat service IS111"),
-    "a Studio flow that is not there": Row(
+    "a chat service of another account": Mistake(Integration("conversation"), "20404", "no chat service IS111"),
+    "a Studio flow that is not there": Mistake(
         Integration("conversation", flow_sid="FW" + "9" * 32),
         "20404",
         "no Studio flow FW999",
@@ -101,31 +99,31 @@ ROWS = {
 }
 
 
-def said(made: Settings, flow: FlexFlow) -> str:
+def doctor_findings(doctor_settings: Settings, flow: FlexFlow) -> str:
     """Return the doctor's findings about a flow."""
-    store = connect(made)
+    store = connect(doctor_settings)
     try:
-        found = [each for each in flows(made, made.accounts[0], store) if each.state != "good"]
+        found = [each for each in flows(doctor_settings, doctor_settings.accounts[0], store) if each.state != "good"]
     finally:
         store.close()
     return "\n".join(f"{each.found} → {each.advice}" for each in found if flow.sid in each.found)
 
 
-def test_every_bad_input_has_its_reason_on_the_delivery_and_in_the_doctor(
-    world: World, twilio: LocalTwilio, made: Settings
+def test_the_delivery_and_the_doctor_name_each_mistake(
+    world: World, twilio: LocalTwilio, doctor_settings: Settings
 ) -> None:
-    """Each mistake in flow or account ends its message at once, with a reason on the delivery and in the doctor."""
-    for name, row in ROWS.items():
+    """A mistake in a flow or account ends the message at once, with its reason on the delivery and in the doctor."""
+    for name, mistake in MISTAKES.items():
         twilio.conversations.services = {"IS" + "0e" * 16} | (
             {"IS" + "1" * 32} if "chat service" not in name else set()
         )
-        twilio.fault = row.fault
-        flow = world.flow(integration=row.integration)
+        twilio.fault = mistake.fault
+        flow = world.flow(integration=mistake.integration)
         ended = world.ends(world.text(flow).sid)
-        assert (ended["status"], row.reason in ended["error"]) == ("undelivered", True), (name, ended["error"])
-        reported = said(made, flow)
-        assert row.doctor in reported, (name, reported)
-        assert row.reason in reported, (name, reported)
+        assert (ended["status"], mistake.reason in ended["error"]) == ("undelivered", True), (name, ended["error"])
+        reported = doctor_findings(doctor_settings, flow)
+        assert mistake.doctor in reported, (name, reported)
+        assert mistake.reason in reported, (name, reported)
         assert f"replay --flow {flow.sid}" in reported, name
         world.change(flow, enabled=False)
     twilio.fault = lambda _: None
@@ -143,8 +141,10 @@ def test_every_bad_input_has_its_reason_on_the_delivery_and_in_the_doctor(
     assert (bad.status, "Integration.TaskAttributes" in bad.json["message"]) == (400, True)
 
 
-def test_what_another_person_ended_at_twilio_is_begun_again(world: World, twilio: LocalTwilio, made: Settings) -> None:
-    """After a Conversation was deleted, or its participant removed, the next message starts another one."""
+def test_a_conversation_that_ended_at_twilio_is_started_again(
+    world: World, twilio: LocalTwilio, doctor_settings: Settings
+) -> None:
+    """After a Conversation was deleted at Twilio, or its participant removed, the next message starts another one."""
     flow = world.flow(integration=Integration("conversation", flow_sid=STUDIO))
     for how in ("deleted", "removed"):
         theirs = world.address()
@@ -158,11 +158,11 @@ def test_what_another_person_ended_at_twilio_is_begun_again(world: World, twilio
         notes = [str(each["history"][-1]["reason"]) for each in (first, second)]
         assert all(each.startswith("started CH") for each in notes), notes
         assert notes[0] != notes[1]
-    assert "does nothing for a Conversation, only for incomingMessage" in said(made, flow)
+    assert "does nothing for a Conversation, only for incomingMessage" in doctor_findings(doctor_settings, flow)
 
 
-def test_what_comes_during_a_hand_over_is_in_its_conversation_once(world: World, twilio: LocalTwilio) -> None:
-    """While the flow is paused, Twilio creates one contact's Conversation by itself, and not another contact's."""
+def test_a_message_that_twilio_captured_is_not_written_twice(world: World, twilio: LocalTwilio) -> None:
+    """A waiting message that Twilio itself put into a Conversation is not written again; another message is written."""
     flow = world.flow(integration=Integration("conversation"), paused=True)
     both, ours = world.address(), world.address()
     conversation = twilio.conversations.make(both, flow.contact_identity, service="IS" + "1" * 32)
@@ -177,18 +177,20 @@ def test_what_comes_during_a_hand_over_is_in_its_conversation_once(world: World,
     assert [twilio.conversations.said(theirs) for theirs in (both, ours)] == [["Hello"], ["Hello"]]
 
 
-def test_answers_of_429_delay_nothing_else(world: World, twilio: LocalTwilio, made: Settings) -> None:
-    """Other targets are served at once, `router doctor` says why these messages wait, and each becomes one task."""
+def test_answers_of_429_do_not_delay_other_targets(
+    world: World, twilio: LocalTwilio, doctor_settings: Settings
+) -> None:
+    """While Twilio answers 429, other targets are served at once, the doctor has the reason; each task is made once."""
     refused = iter(range(4))
     twilio.fault = lambda name: busy() if name == "POST Tasks" and next(refused, None) is not None else None
-    slow = world.flow(integration=task(task_attributes=json.dumps({"row": "429"})))
+    slow = world.flow(integration=task(task_attributes=json.dumps({"case": "429"})))
     sids = [world.text(slow).sid for _ in range(6)]
     wait_until(lambda: "too many requests" in str(world.delivery(sids[0])["error"]), what="it is refused")
-    assert "waiting: " in said(made, slow)
+    assert "waiting: " in doctor_findings(doctor_settings, slow)
     with Target() as target:
         healthy = world.text(world.flow(target.url("/hook"), response="accept")).sid
         wait_until(lambda: healthy in arrived(target, "/hook"), what="another flow's message arrives", within=2)
     assert all(world.ends(sid, within=20)["status"] == "delivered" for sid in sids)
     rows = [json.loads(each["attributes"]) for each in list(twilio.tasks.tasks.values())]
-    assert sorted(each["messageSid"] for each in rows if each.get("row") == "429") == sorted(sids)
+    assert sorted(each["messageSid"] for each in rows if each.get("case") == "429") == sorted(sids)
     assert next(refused, None) is None

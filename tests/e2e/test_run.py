@@ -1,4 +1,4 @@
-"""`router run`: one command, and whatever is killed, nothing is lost and nothing is left behind."""
+"""`router run`: the start with and without an account, and recovery when any of its processes is killed."""
 
 import os
 import re
@@ -32,7 +32,7 @@ REAL = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "ab" * 16}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    """Start `router run` in the test's folder; all of them are ended after the test, and so is their store."""
+    """Start `router run` in the test's folder; every router and its store are ended after the test."""
     started: list[RunningRouter] = []
 
     def start(*options: str, **environ: str) -> RunningRouter:
@@ -69,14 +69,14 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
-    """A router for tests that kill one of its children, and wait until it is ready again; its data is elsewhere."""
+    """A router for tests that kill one of its children and wait until it is ready again, with a `--data-dir`."""
     with _running(tmp_path_factory.mktemp("killed"), data_dir="elsewhere") as router:
         yield router
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
-    """A router of the demo account with a handler; a test that adds another one to the settings takes it out again."""
+    """A router of the demo account with a handler; a test that changes the settings restores them."""
     folder = tmp_path_factory.mktemp("shop")
     (folder / "shop.py").write_text('def handle(message):\n    return f"Ordered: {message.body}"\n')
     (folder / "router.toml").write_text(ORDERS)
@@ -84,8 +84,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
         yield router
 
 
-def test_it_says_where_it_is_and_what_to_type_next(demo: RunningRouter) -> None:
-    """On a fresh machine one command starts a ready router, and prints in twelve lines what to do next."""
+def test_the_banner_has_the_address_and_the_next_commands(demo: RunningRouter) -> None:
+    """On a fresh machine `router run` starts a ready router, and prints its URLs and the next steps in twelve lines."""
     router = demo
     banner = router.output[router.output.index("  Listening") :]
     account = router.demo["account"][0]
@@ -100,10 +100,10 @@ def test_it_says_where_it_is_and_what_to_type_next(demo: RunningRouter) -> None:
     assert router.status_of("/readyz") == 200
 
 
-def test_the_demo_gets_flows_once(run: Run) -> None:
-    """The first run gives the account a flow for each channel, which echoes; flows that are removed stay removed.
+def test_the_demo_account_gets_its_flows_once(run: Run) -> None:
+    """The first run gives the demo account an echo flow for each channel; flows that are removed stay removed.
 
-    The last run is started with signals ignored, and outlives its terminal.
+    The last run is started with HUP and INT ignored, and outlives its terminal.
     """
     router = run().up()
     demo, here = router.demo, {"ROUTER_DATA_DIR": str(router.var)}
@@ -140,15 +140,15 @@ def _started_with_signals_ignored(run: Run) -> RunningRouter:
 
 
 def _outlives_its_terminal(router: RunningRouter) -> None:
-    """A router that was started with HUP and INT ignored outlives its terminal; INT stops it all the same."""
+    """Check that a router that was started with HUP and INT ignored goes on after HUP, and stops on INT."""
     os.kill(router.pid, signal.SIGHUP)
     assert router.status_of("/readyz") == 200
-    os.kill(router.pid, signal.SIGINT)  # as `make run &` of a script has it
+    os.kill(router.pid, signal.SIGINT)  # as for `make run &` in a script
     assert router.process.wait(30) == 0
 
 
-def test_a_real_account_begins_without_flows_and_prints_what_to_type(real: RunningRouter) -> None:
-    """A real account has no echo: messages are unrouted until the commands in the banner have made a flow."""
+def test_a_real_account_begins_without_flows(real: RunningRouter) -> None:
+    """A real account has no echo flow: its messages are unrouted until the banner's commands have made a flow."""
     environ = clean_environ(**REAL, ROUTER_DATA_DIR=str(real.var))
 
     def typed(command: str) -> str:
@@ -178,7 +178,7 @@ def test_a_real_account_begins_without_flows_and_prints_what_to_type(real: Runni
 
 
 def test_the_demo_account_belongs_to_its_data_directory(demo: RunningRouter, killed: RunningRouter) -> None:
-    """Token and password are random, and no other user of the machine can read them."""
+    """Auth token and console password are random for each data directory, and only its owner can read them."""
     secrets = (demo.demo["account"][0]["auth_tokens"][0], demo.demo["admin_password"])
     assert stat.S_IMODE((demo.var / "demo.toml").stat().st_mode) == 0o600
     assert stat.S_IMODE(demo.var.stat().st_mode) == 0o700
@@ -188,8 +188,8 @@ def test_the_demo_account_belongs_to_its_data_directory(demo: RunningRouter, kil
     assert secrets[1] not in (killed.var / "demo.toml").read_text()
 
 
-def test_a_real_account_is_served_and_its_token_not_shown(real: RunningRouter) -> None:
-    """With an account in its environment `router run` serves a real number; a terminal without it is told so."""
+def test_the_auth_token_of_a_real_account_is_not_printed(real: RunningRouter) -> None:
+    """`router run` serves the account of its environment; a command without that account says which one to set."""
     sid, token = REAL.values()
     assert sid in real.output
     assert token not in real.output
@@ -200,7 +200,7 @@ def test_a_real_account_is_served_and_its_token_not_shown(real: RunningRouter) -
 
 
 def test_handlers_without_an_account_extend_the_demo(shop: RunningRouter) -> None:
-    """A settings file with only a [handlers] table is enough: the demo account has the handler beside `echo`."""
+    """With a settings file that has only a [handlers] table, the demo account has these handlers beside `echo`."""
     router = shop
     assert "(made up, for this data directory)" in router.output
     assert f"{len(CHANNELS)} that echo; replace them with yours" in router.output
@@ -219,8 +219,8 @@ def test_handlers_without_an_account_extend_the_demo(shop: RunningRouter) -> Non
     assert elsewhere.exit_code == 0, elsewhere.output
 
 
-def test_a_real_account_gets_the_webhooks_to_set_at_twilio(run: Run, real: RunningRouter) -> None:
-    """The banner has the webhook URL without its password, or, without a public address, how to get one."""
+def test_the_banner_has_the_webhooks_to_set_at_twilio(run: Run, real: RunningRouter) -> None:
+    """The banner has the webhook URLs without their password, or, without a public URL, how to get one."""
     url = "https://me:hush@messages.example.com/base"
     public = run(**REAL, ROUTER_PUBLIC_URL=url).up().output
     assert "  SMS          https://…@messages.example.com/base/webhooks/sms#rc=2&rp=ct,5xx&ct=3000&rt=12000\n" in public
@@ -243,7 +243,7 @@ def test_a_second_router_names_the_process_of_the_first(demo: RunningRouter) -> 
 
 
 def test_a_store_that_dies_is_started_again(killed: RunningRouter) -> None:
-    """A killed store comes back by itself with what it held, and the router is ready again."""
+    """A killed store is restarted with its data, and the router is ready again."""
     router = killed
     assert ask(router.store, "SET message safe") == "+OK"
     os.kill(router.children()["valkey-server"], signal.SIGKILL)
@@ -253,10 +253,10 @@ def test_a_store_that_dies_is_started_again(killed: RunningRouter) -> None:
     assert "router: the store ended (SIGKILL); restarting it" in router.output
 
 
-def _ends_in_order(router: RunningRouter) -> None:
-    """At Ctrl-C the command prints what it waits for, stops gunicorn, whose processes settle, and then the store."""
+def _stop_with_ctrl_c(router: RunningRouter) -> None:
+    """Check that Ctrl-C prints what is waited for, stops gunicorn, which waits for its workers, and then the store."""
     processes, worker = router.children(), router.workers()[0]
-    os.kill(worker, signal.SIGSTOP)  # it has something to finish
+    os.kill(worker, signal.SIGSTOP)  # as with a delivery to finish
     store = router.store
     router.interrupt()
     wait_until(lambda: "Handling signal: term" in router.output, what="gunicorn stops")
@@ -271,8 +271,8 @@ def _ends_in_order(router: RunningRouter) -> None:
     assert not (router.var / "running.json").exists()
 
 
-def _ends_at_once(router: RunningRouter) -> None:
-    """At a second Ctrl-C it ends within seconds, with a process that hangs."""
+def _stop_with_two_ctrl_c(router: RunningRouter) -> None:
+    """Check that a second Ctrl-C ends the command within seconds, although a worker hangs."""
     processes, worker = router.children(), router.workers()[0]
     os.kill(worker, signal.SIGSTOP)
 
@@ -285,21 +285,21 @@ def _ends_at_once(router: RunningRouter) -> None:
     assert not any(is_alive(pid) for pid in (*processes.values(), worker))
 
 
-def test_the_data_are_there_whatever_ended_the_router(run: Run) -> None:
-    """A kill, Ctrl-C and a power cut lose nothing; the next run replaces, stops or reports what they left."""
+def test_no_end_of_the_router_loses_data(run: Run) -> None:
+    """A kill, Ctrl-C and a power cut lose no write; the next run replaces a store left behind, and reports damage."""
     first = run().up()
     processes, store = first.children(), first.store
     assert ask(store, "SET message safe") == "+OK"
     first.process.kill()
     first.process.wait()
     wait_until(lambda: not is_alive(processes["gunicorn"]), what="gunicorn has ended", within=20)
-    assert is_alive(processes["valkey-server"]), "the processes of gunicorn settle to the end"
+    assert is_alive(processes["valkey-server"]), "gunicorn's workers can finish their deliveries"
 
     second = run().up()
     assert not is_alive(processes["valkey-server"])
     assert ask(second.store, "EXISTS message") == ":1"
     assert second.status_of("/readyz") == 200
-    _ends_in_order(second)
+    _stop_with_ctrl_c(second)
 
     (file,) = second.var.glob("valkey/appendonlydir/*.incr.aof")
     whole = file.read_bytes()
@@ -307,7 +307,7 @@ def test_the_data_are_there_whatever_ended_the_router(run: Run) -> None:
     third = run().up()
     assert "ended with 1,000 bytes of zeros, as a crash leaves it: cut, and kept as " in third.output
     assert ask(third.store, "EXISTS message") == ":1"
-    _ends_at_once(third)
+    _stop_with_two_ctrl_c(third)
 
     (file,) = third.var.glob("valkey/appendonlydir/*.incr.aof")
     file.write_bytes(b"damaged" + file.read_bytes())
@@ -317,8 +317,8 @@ def test_the_data_are_there_whatever_ended_the_router(run: Run) -> None:
     assert "restore" in said
 
 
-def test_a_gunicorn_that_is_killed_is_started_again(killed: RunningRouter) -> None:
-    """After `kill -9` of the master its processes stop by themselves; a new master starts, and asks the store."""
+def test_a_gunicorn_that_dies_is_started_again(killed: RunningRouter) -> None:
+    """After `kill -9` of gunicorn's master a new one starts, and asks the store for the flows' languages itself."""
 
     def told(pid: int) -> bool:
         return FOUND.encode() in Path(f"/proc/{pid}/environ").read_bytes()
@@ -349,14 +349,14 @@ sys.exit(Stopped(None, command, os.environ).run(lambda: None, lambda alive: None
 """
 
 
-def test_a_request_to_stop_during_a_restart_is_kept() -> None:
-    """A signal during gunicorn's restart stops the new gunicorn, too, and the command."""
+def test_a_stop_signal_during_a_restart_is_not_lost() -> None:
+    """A signal during gunicorn's restart stops the new gunicorn and the command."""
     ended = subprocess.run([sys.executable, "-c", _STOPPED_DURING_A_RESTART], check=False, timeout=30)
     assert ended.returncode == 128 + signal.SIGTERM
 
 
 def test_with_a_redis_url_no_store_is_started(run: Run, valkey: ValkeyServer) -> None:
-    """With ROUTER_REDIS_URL gunicorn replaces the command's process, over that store, in large memory pages."""
+    """With ROUTER_REDIS_URL `router run` starts no store; gunicorn replaces its process, with large memory pages."""
     router = run(ROUTER_REDIS_URL=valkey.url)
     wait_until(lambda: router.status_of("/readyz") == 200, what="the router is ready", within=30)
     assert not (router.var / "valkey").exists()
@@ -364,8 +364,8 @@ def test_with_a_redis_url_no_store_is_started(run: Run, valkey: ValkeyServer) ->
     assert b"glibc.malloc.hugetlb=1" in Path(f"/proc/{router.pid}/environ").read_bytes()
 
 
-def test_an_address_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
-    """If another program has the port, the command prints one sentence, exits with 1, and starts no store."""
+def test_an_address_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:
+    """If another program has the port, the command prints one line, exits with 1, and starts no store."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = subprocess.run(
@@ -403,10 +403,10 @@ def test_an_address_in_use_is_said_before_anything_starts(tmp_path: Path) -> Non
         pytest.param(["--data-dir", f"{__file__}/x"], {}, "router: ROUTER_DATA_DIR: ", id="a folder in a file"),
     ],
 )
-def test_wrong_settings_stop_it_at_once(
+def test_invalid_settings_stop_the_start(
     tmp_path: Path, options: list[str], environ: dict[str, str], sentence: str
 ) -> None:
-    """An invalid setting is named in one line with the reason, exit status 2, and nothing is started."""
+    """One line names an invalid setting, and the exit status is 2."""
     command = [str(ROUTER), "run", *options]
     ended = subprocess.run(
         command, cwd=tmp_path, env=clean_environ(**environ), capture_output=True, text=True, check=False, timeout=30
@@ -416,7 +416,7 @@ def test_wrong_settings_stop_it_at_once(
     assert len(ended.stderr.splitlines()) == 1
 
 
-# Its models load in a seventh of the time that those of a Latin language take.
+# Hindi, because its models load in a seventh of the time that those of a Latin language take.
 HINDI = """
 [[flow]]
 friendly_name = "Hindi"
@@ -429,7 +429,7 @@ integration.handler = "echo"
 
 
 def test_a_new_language_is_read_without_a_reload(demo: RunningRouter) -> None:
-    """`flows apply` waits until the router detects the language; `explain` shows the route of such a message."""
+    """`flows apply` waits until the router reads the new language; then `explain` and the router route by it."""
     environ = {"ROUTER_DATA_DIR": str(demo.var)}
     added = invoke("flows", "apply", "-", given=HINDI, **environ)
     body = "क्या मैं आज शाम के लिए एक टेबल बुक कर सकता हूँ?"
@@ -440,8 +440,8 @@ def test_a_new_language_is_read_without_a_reload(demo: RunningRouter) -> None:
     assert "“Hindi”: handler echo" in reported
 
 
-def test_a_reload_has_the_settings_read_again(shop: RunningRouter) -> None:
-    """A handler that was added is there when `router reload` returns; until then `flows apply` warns of it."""
+def test_reload_reads_the_settings_again(shop: RunningRouter) -> None:
+    """A new handler can be used when `router reload` returns; before that `flows apply` warns that it is missing."""
     router, settings = shop, shop.folder / "router.toml"
     settings.write_text(f'{ORDERS}returns = "shop:handle"\n')
     here = {"ROUTER_DATA_DIR": str(router.var)}
@@ -453,7 +453,7 @@ def test_a_reload_has_the_settings_read_again(shop: RunningRouter) -> None:
     old = router.workers()
     reloaded = invoke("reload", **here)
     assert "Reloaded: the router (process" in reloaded.output, reloaded.output
-    wait_until(lambda: not set(router.workers()) & set(old), what="the old workers, which take nothing more, ended")
+    wait_until(lambda: not set(router.workers()) & set(old), what="the old workers have ended")
     reported = invoke("simulate", "sms", "--to", "+15005550007", "--body", "tea", **here).output
     assert "Ordered: tea" in reported
     assert "!" not in invoke("flows", "apply", "-", given=flow, **here).output
@@ -463,12 +463,12 @@ def test_a_reload_has_the_settings_read_again(shop: RunningRouter) -> None:
     refused = invoke("reload", **here)
     assert refused.exit_code == 1
     assert "not reloaded, the router keeps its old settings: handlers.returns: 'shop:gone'" in refused.stderr
-    assert time.monotonic() - began < 20, "it is said as soon as it is known, not when the patience ends"
+    assert time.monotonic() - began < 20, "reload fails as soon as the router refuses, not at its time limit"
     settings.write_text(ORDERS)
 
 
-def test_a_reload_is_of_the_router_that_the_settings_name(demo: RunningRouter, valkey: ValkeyServer) -> None:
-    """If the settings name another store, which no router uses, the router that runs here is not reloaded."""
+def test_reload_affects_only_the_router_of_its_settings(demo: RunningRouter, valkey: ValkeyServer) -> None:
+    """If the settings name a store that no router uses, `router reload` fails, and reloads no other router."""
     old = demo.workers()
     result = invoke("reload", ROUTER_DATA_DIR=str(demo.var), ROUTER_REDIS_URL=valkey.url)
     assert result.exit_code == 1
@@ -476,8 +476,8 @@ def test_a_reload_is_of_the_router_that_the_settings_name(demo: RunningRouter, v
     assert demo.workers() == old
 
 
-def test_flows_for_an_account_that_no_router_serves_are_warned_of(demo: RunningRouter) -> None:
-    """Over the store of a router with another account the flows are written, and a warning says that it takes none."""
+def test_apply_warns_of_an_account_that_no_router_serves(demo: RunningRouter) -> None:
+    """`flows apply` writes flows of an account that the running router does not serve, with a warning."""
     served = demo.demo["account"][0]["sid"]
     here = REAL | {"ROUTER_DATA_DIR": str(demo.var)}
     flow = HINDI.replace('language = ["hi"]\n', "")
@@ -493,8 +493,8 @@ def test_flows_for_an_account_that_no_router_serves_are_warned_of(demo: RunningR
     )
 
 
-def test_there_is_nothing_to_reload_where_no_router_runs(tmp_path: Path) -> None:
-    """Without a router the error says so, and how to start one."""
+def test_reload_without_a_router_fails(tmp_path: Path) -> None:
+    """If no router runs, `router reload` says so, and exits with 1."""
     result = invoke("reload", ROUTER_DATA_DIR=str(tmp_path))
     assert result.exit_code == 1
     assert "no router runs in" in result.stderr

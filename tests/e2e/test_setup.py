@@ -1,4 +1,4 @@
-"""`make run` and `make test` on a fresh machine: what the set-up shows while it takes its time."""
+"""The set-up of `make run` and `make test` on a fresh machine: its progress, and its errors."""
 
 import os
 import pty
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-test.lock")
 PACKAGES, MORE = ((ROOT / name).read_text().count("==") for name in LOCKS)
-# Stands for Python and pip, which take a minute: it makes a pip that says what pip says.
+# Fakes of Python and pip, which would take a minute: this Python makes a pip that prints what pip prints.
 _PYTHON = """#!/bin/sh
 case "$*" in *"venv .venv") mkdir -p .venv/bin && cp pip .venv/bin/pip;; esac
 """
@@ -31,7 +31,7 @@ Make = Callable[[], subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A fresh clone, as far as make sees it."""
+    """The files of a fresh clone that make reads."""
     for name in ("Makefile", *LOCKS, "pyproject.toml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     for name, text in (("python", _PYTHON), ("pip", _PIP)):
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 def _make(folder: Path) -> subprocess.CompletedProcess[str]:
     command = ["/usr/bin/env", "make", "install", f"PYTHON={folder / 'python'}"]
-    # A make that runs the tests would have this one announce itself as its child.
+    # Without these, a make under `make test` prints that it is a child.
     environment = {
         name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     }
@@ -55,7 +55,7 @@ def _counted(packages: int) -> list[str]:
 
 
 def test_the_set_up_prints_its_progress(folder: Path) -> None:
-    """In a log there is a line for every tenth package; a second set-up does nothing."""
+    """Without a terminal there is a line for every tenth package; a second `make install` sets nothing up."""
     first = _make(folder)
     lines = first.stdout.splitlines()
     assert lines == [
@@ -68,8 +68,8 @@ def test_the_set_up_prints_its_progress(folder: Path) -> None:
     assert "Setting up" not in _make(folder).stdout
 
 
-def test_a_terminal_shows_it_in_one_line(folder: Path) -> None:
-    """The counter of packages is rewritten in place."""
+def test_a_terminal_shows_the_progress_in_one_line(folder: Path) -> None:
+    """On a terminal the counter of packages is rewritten in place."""
     ours, theirs = pty.openpty()
     command = ["/usr/bin/env", "make", "install", f"PYTHON={folder / 'python'}"]
     subprocess.run(command, cwd=folder, stdout=theirs, check=True, timeout=30)
@@ -79,8 +79,8 @@ def test_a_terminal_shows_it_in_one_line(folder: Path) -> None:
     assert f"\r\x1b[K  {PACKAGES - 1} of {PACKAGES} packages\r\x1b[K  {PACKAGES} of {PACKAGES} packages" in shown
 
 
-def test_a_set_up_that_fails_says_why_and_is_tried_again(folder: Path) -> None:
-    """The output of pip is shown, make fails, and the next set-up starts again."""
+def test_a_failed_set_up_shows_the_error_and_can_be_repeated(folder: Path) -> None:
+    """If pip fails, its output is shown and make fails; the next make starts the set-up again."""
     (folder / "broken").touch()
     failed = _make(folder)
     assert failed.returncode != 0

@@ -1,4 +1,4 @@
-"""`router deliveries tail`: every message and every change, once each and in order, whichever worker it is at."""
+"""`router deliveries tail`: messages of all routers and their changes, each printed once and in order."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    """A target."""
+    """A target that answers with a message."""
     with Target({"/hook": answer(body=twiml("Hello"))}) as target:
         yield target
 
@@ -51,20 +51,20 @@ def open_store(valkey: ValkeyServer) -> Store:
     return connect(load(environ))
 
 
-def unbegun(world: World) -> Watch:
-    """Return a watch that was not begun."""
+def new_watch(world: World) -> Watch:
+    """Make a watch, without beginning it."""
     return Watch(open_store(world.valkey), load({"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}).accounts)
 
 
-def watching(world: World) -> Watch:
-    """Begin to watch now."""
-    watch = unbegun(world)
+def begun_watch(world: World) -> Watch:
+    """Make a watch, and begin it now."""
+    watch = new_watch(world)
     watch.begin(ALL, 0)
     return watch
 
 
-def seen(watch: Watch, wanted: int) -> list[tuple[str, str]]:
-    """Watch until so many lines were printed; return SIDs and states."""
+def watch_for(watch: Watch, wanted: int) -> list[tuple[str, str]]:
+    """Look until the watch has reported so many changes; return SIDs and states."""
     reported: list[tuple[str, str]] = []
 
     def enough() -> bool:
@@ -75,53 +75,53 @@ def seen(watch: Watch, wanted: int) -> list[tuple[str, str]]:
     return reported
 
 
-def test_messages_of_all_workers_are_printed_once(world: World, target: Target) -> None:
-    """Messages that two routers accept at the same time are all printed, each once."""
+def test_messages_of_all_routers_are_printed_once(world: World, target: Target) -> None:
+    """Messages that two routers accept at the same time are all reported, each once."""
     flow = world.flow(target.url("/hook"), response="relay")
-    watch = watching(world)
+    watch = begun_watch(world)
     with ThreadPoolExecutor(8) as pool:
         sids = {
             each.result().sid for each in [pool.submit(world.text, flow, process=n % 2) for n in range(40)]
-        }  # relayed: each is delivered when it is answered
+        }  # each is delivered before it is answered, because the flow relays
 
-    reported = seen(watch, 40)
+    reported = watch_for(watch, 40)
 
     assert sorted(reported) == sorted((sid, "delivered") for sid in sids)
     assert watch.look() == []
 
 
 def test_changes_are_reported(world: World, target: Target) -> None:
-    """A message that fails first is printed when it waits and when it is delivered; so are replays and duplicates."""
+    """Each change is reported once: a message is queued, delivered after a retry, duplicated, and replayed."""
     target.script["/fails"] = in_turn(answer(status=500), answer())
     flow = world.flow(target.url("/fails"), response="accept", paused=True)
-    watch = watching(world)
+    watch = begun_watch(world)
     fields = world.fields(flow)
     sid = world.post(fields).sid
-    assert seen(watch, 1) == [(sid, "queued")]
+    assert watch_for(watch, 1) == [(sid, "queued")]
 
     world.change(flow, paused=False)
     world.ends(sid)
 
-    assert seen(watch, 1)[-1] == (sid, "delivered")
+    assert watch_for(watch, 1)[-1] == (sid, "delivered")
     world.post(fields)
-    assert seen(watch, 1) == [(sid, "delivered")]
+    assert watch_for(watch, 1) == [(sid, "delivered")]
     assert watch.look() == []
     assert world.rest("POST", f"/v1/Deliveries/{sid}", {"Status": "queued"}).status == 200
     world.ends(sid)
-    assert seen(watch, 1)[-1] == (sid, "delivered")
+    assert watch_for(watch, 1)[-1] == (sid, "delivered")
 
 
 def test_the_newest_messages_are_printed_first(world: World, target: Target) -> None:
-    """The newest messages of the filter come first, in their order."""
+    """`tail` begins with the newest messages that match the filter, oldest first."""
     flow = world.flow(target.url("/hook"), response="relay")
     sids = [world.text(flow).sid for _ in range(5)]
     world.text(world.address())
-    watch = unbegun(world)
+    watch = new_watch(world)
     assert [each.message_sid for each in watch.begin(Wanted(to=flow.contact_identity), 3)] == sids[-3:]
 
 
 class Command:
-    """The command, as a terminal would start it."""
+    """A `router deliveries tail` that runs."""
 
     def __init__(self, world: World, folder: Path, *options: str) -> None:
         environ = clean_environ(ROUTER_REDIS_URL=world.valkey.url, TWILIO_ACCOUNT_SID=ACCOUNT, TWILIO_AUTH_TOKEN=TOKEN)
@@ -140,7 +140,7 @@ class Command:
 
     @property
     def lines(self) -> list[str]:
-        """The lines so far."""
+        """The lines that it has printed so far."""
         return self._output.read_text().splitlines()
 
     def ended(self) -> int:
@@ -148,10 +148,10 @@ class Command:
         return self.process.wait(20)
 
 
-def test_a_program_reads_lines_of_json(world: World, target: Target, tmp_path: Path) -> None:
-    """With --json each line is one message of the filter as JSON, and --count ends the command."""
+def test_json_is_one_line_per_message(world: World, target: Target, tmp_path: Path) -> None:
+    """With --json each line is one message that matches the filter, and --count ends the command."""
     flow = world.flow(target.url("/hook"), response="relay")
-    # A message may be seen while it is on its way: only its end is sure to be told once.
+    # `tail` may see a message before it is delivered, so only `delivered` is sure to be printed once.
     wanted = ("--to", flow.contact_identity, "--status", "delivered")
     command = Command(world, tmp_path, "--json", *wanted, "--lines", "0", "--count", "2")
     world.text(world.address())
@@ -161,7 +161,7 @@ def test_a_program_reads_lines_of_json(world: World, target: Target, tmp_path: P
     assert [(record["sid"], record["status"]) for record in records] == [(sid, "delivered") for sid in sids]
 
 
-def test_a_person_reads_lines(world: World, target: Target, tmp_path: Path) -> None:
+def test_a_line_has_state_sid_addresses_and_text(world: World, target: Target, tmp_path: Path) -> None:
     """A line has state, SID, addresses and text, without control characters; Ctrl-C ends it with exit status 0."""
     flow = world.flow(target.url("/hook"), response="relay")
     command = Command(world, tmp_path, "--lines", "0", "--status", "delivered")
@@ -176,8 +176,8 @@ def test_a_person_reads_lines(world: World, target: Target, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("command", ["list", "show", "tail"])
-def test_nothing_of_a_delivery_steers_the_terminal(world: World, tmp_path: Path, command: str) -> None:
-    """No command prints a control character of a text from a target, a handler or an older version."""
+def test_no_text_of_a_delivery_controls_the_terminal(world: World, tmp_path: Path, command: str) -> None:
+    """`list`, `show` and `tail` print no control character of a stored text."""
     evil = "\x1b[2J\x1b]0;title\x07\u202e\x9b31m\r[red]boo[/red]"
     sid = world.text(world.address(), "+15550002222").sid
     pairs = [(name, evil) for name in ("error", "answer", "why", "history", "said")]
@@ -194,17 +194,17 @@ def test_nothing_of_a_delivery_steers_the_terminal(world: World, tmp_path: Path,
     assert not {"\x1b", "\x07", "\u202e", "\x9b", "\r"} & set(shown)
 
 
-def test_it_survives_the_store(tmp_path: Path, spare_valkey: Any) -> None:
-    """A lost store is reported once, and messages after its return are printed."""
+def test_tail_goes_on_after_an_outage_of_the_store(tmp_path: Path, spare_valkey: Any) -> None:
+    """`tail` reports an outage of the store once, and prints the messages after it."""
     valkey = spare_valkey()
     world = World(tmp_path, valkey)
     try:
         flow = world.flow("http://127.0.0.1:9/", response="accept", paused=True)
         command = Command(world, tmp_path, "--lines", "0", "--count", "1", "--json")
         valkey.kill()
-        wait_until(lambda: "trying again" in command.errors, what="it says so")
+        wait_until(lambda: "trying again" in command.errors, what="the outage is reported")
         valkey.start()
-        sid = wait_until(lambda: _taken(world, flow), what="a message is taken")
+        sid = wait_until(lambda: _taken(world, flow), what="a message is accepted")
         assert command.ended() == 0
         assert json.loads(command.lines[0])["sid"] == sid
         assert command.errors.count("trying again") == 1
@@ -217,8 +217,8 @@ def _taken(world: World, flow: FlexFlow) -> str:
     return reply.sid if reply.status == 200 else ""
 
 
-def test_a_storm_is_bounded(valkey: ValkeyServer) -> None:
-    """Of too many messages the newest are printed, the number of the others is reported, and none is printed twice."""
+def test_too_many_messages_are_counted_instead_of_printed(valkey: ValkeyServer) -> None:
+    """Of too many new messages at once, the newest are reported, the others are skipped, and none is reported twice."""
     store = open_store(valkey)
     accounts = load({"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}).accounts
     watch = Watch(store, accounts)

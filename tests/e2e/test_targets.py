@@ -1,4 +1,4 @@
-"""Targets that fail in every way: the outcome of their messages, and that other messages are not affected."""
+"""Targets that fail in many ways: the outcome of their messages, and that other messages are not affected."""
 
 import datetime as dt
 import threading
@@ -22,7 +22,7 @@ OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A router whose attempts end after 1 s, and which retries after 0.2, 0.5 and then every 1 s."""
+    """A router whose attempts end after 1 s, and which retries after 0.2 s, 0.5 s, and then every second."""
     valkey = ValkeyServer()
     world = World(tmp_path_factory.mktemp("world"), valkey)
     yield world
@@ -32,7 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def healthy(world: World) -> Iterator[Callable[[], None]]:
-    """Say whether a message to a healthy target is delivered at once, whatever the others do."""
+    """Return a check that a message to a healthy target is delivered within a second."""
     with Target() as target:
         flow = world.flow(target.url("/hook"), response="accept")
 
@@ -45,13 +45,13 @@ def healthy(world: World) -> Iterator[Callable[[], None]]:
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    """A target of the test's own, which no other test's breaker knows."""
+    """A target of the test's own, whose breaker no other test affects."""
     with Target() as running:
         yield running
 
 
 def flow_to(world: World, url: str, *, count: int = 1, policy: tuple[str, ...] = (), **more: Any) -> Any:
-    """Make a flow that is answered at once and repeats `count` times what it may."""
+    """Make a flow whose webhooks are answered at once, with `count` retries."""
     integration = Integration("external", url=url, retry_count=count, retry_policy=policy)
     return world.flow(integration=integration, response="accept", **more)
 
@@ -78,7 +78,7 @@ def flow_to(world: World, url: str, *, count: int = 1, policy: tuple[str, ...] =
         pytest.param(in_turn(answer(500), answer()), "delivered", 2, None, id="fails-once"),
     ],
 )
-def test_what_a_target_does_decides(  # noqa: PLR0913, PLR0917 - one row of the table
+def test_the_outcome_follows_from_the_targets_behaviour(  # noqa: PLR0913, PLR0917 - one row of the table
     world: World,
     target: Target,
     healthy: Callable[[], None],
@@ -87,7 +87,7 @@ def test_what_a_target_does_decides(  # noqa: PLR0913, PLR0917 - one row of the 
     attempts: int,
     why: str | None,
 ) -> None:
-    """Each behaviour of a target, with one retry, has its state, attempts and reason, and the lane goes on."""
+    """Each behaviour of a target leads to its state, attempts and reason, and then the next message is delivered."""
     target.script["/bad"] = behaviour
     flow, theirs = flow_to(world, target.url("/bad")), world.address()
     first = world.text(flow, theirs).sid
@@ -128,10 +128,10 @@ def test_an_unknown_outcome_is_not_repeated_unless_the_flow_allows_it(world: Wor
         pytest.param("https://router.example.com/webhooks/sms", "is the router itself", id="its-public-self"),
     ],
 )
-def test_what_was_never_sent_costs_no_retry(
+def test_a_message_that_was_never_sent_counts_no_retry(
     world: World, target: Target, healthy: Callable[[], None], url: str, why: str
 ) -> None:
-    """A blocked message waits, through more attempts than RetryCount, until its ValidityPeriod ends."""
+    """A message that cannot be sent is tried again although RetryCount is 0, and waits until its flow is deleted."""
     ports = {"port": free_port(), "target": target.port, "router": world.services[0].port}
     flow = flow_to(world, url.format(**ports), count=0)
     sid = world.text(flow).sid
@@ -158,7 +158,7 @@ def test_a_message_is_given_up_when_its_validity_ends(world: World) -> None:
     assert "ValidityPeriod" in delivery["error"]
 
 
-def test_retry_after_is_heeded(world: World, target: Target) -> None:
+def test_retry_after_is_respected(world: World, target: Target) -> None:
     """A target that sends Retry-After gets no attempt before that time."""
     target.script["/hook"] = in_turn(answer(503, retry_after="1"), answer())
     sid = world.text(flow_to(world, target.url("/hook"))).sid
@@ -185,7 +185,7 @@ def test_order_holds_through_retries(world: World, target: Target) -> None:
 
 
 def test_a_breaker_opens_and_closes(world: World, target: Target, healthy: Callable[[], None]) -> None:
-    """Five refusals in a row stop all but a probe every 5 s. One success ends that, and the wait for retries."""
+    """Five refusals in a row stop all messages but a probe every 5 s; one success ends that, and makes retries due."""
     before = world.metric("router_breakers_open")
     flow, busy = flow_to(world, target.url("/hook")), world.address()
     target.script["/hook"] = answer(503, Retry_After="100")
@@ -206,7 +206,7 @@ def test_a_breaker_opens_and_closes(world: World, target: Target, healthy: Calla
 
 @contextmanager
 def _talking(say: Callable[[], object]) -> Iterator[None]:
-    """Check a condition twenty times a second."""
+    """Call a function twenty times a second while the block runs."""
     stop = threading.Event()
 
     def talk() -> None:
@@ -222,8 +222,8 @@ def _talking(say: Callable[[], object]) -> Iterator[None]:
         thread.join()
 
 
-def test_a_target_has_its_share_and_no_more(tmp_path: Path, valkey: ValkeyServer, target: Target) -> None:
-    """A target gets two of eight deliveries at a time: its six conversations take turns, and others do not wait."""
+def test_a_target_gets_a_quarter_of_the_slots(tmp_path: Path, valkey: ValkeyServer, target: Target) -> None:
+    """A slow target gets two of eight deliveries at a time, and other targets do not wait."""
     target.script["/slow"] = gate = Gate(answer())
     world = World(tmp_path, valkey, ROUTER_DELIVERIES="8", ROUTER_LEASE_SECONDS="20")
     try:
@@ -249,12 +249,12 @@ def test_a_target_has_its_share_and_no_more(tmp_path: Path, valkey: ValkeyServer
 
 
 def _let_sweep(world: World) -> None:
-    """Wait until the sweeper has run: in an idle router it calls all scripts."""
+    """Wait until the sweeper has run; in an idle router only the sweeper calls scripts."""
     before = world.scripts()
-    wait_until(lambda: world.scripts() > before + 1, what="the sweeper has looked")
+    wait_until(lambda: world.scripts() > before + 1, what="the sweeper has run")
 
 
-def test_a_paused_flow_waits_and_goes_on_in_order(world: World, target: Target) -> None:
+def test_messages_of_a_paused_flow_wait_and_go_out_in_order(world: World, target: Target) -> None:
     """Messages of a paused flow are accepted and wait; when it is resumed they go out in order."""
     flow, theirs = flow_to(world, target.url("/hook"), paused=True), world.address()
     sids = [world.text(flow, theirs).sid for _ in range(4)]
@@ -277,8 +277,8 @@ def test_messages_of_a_flow_of_an_unknown_type_wait(world: World, target: Target
     assert arrived(target) == sids
 
 
-def test_a_pause_makes_no_message_older(world: World, target: Target) -> None:
-    """A message that waited in a pause for longer than its ValidityPeriod is delivered, and so are later ones."""
+def test_a_pause_does_not_count_for_the_validity_period(world: World, target: Target) -> None:
+    """Messages that waited in a pause for longer than their ValidityPeriod are delivered."""
     flow, theirs = flow_to(world, target.url("/hook"), paused=True, validity_period=60), world.address()
     sids = [world.text(flow, theirs).sid for _ in range(3)]
     for sid in sids:
@@ -289,8 +289,8 @@ def test_a_pause_makes_no_message_older(world: World, target: Target) -> None:
     assert arrived(target) == sids
 
 
-def test_a_pause_stops_what_is_behind_an_attempt(world: World, target: Target) -> None:
-    """An attempt under way is finished; the next message of the lane waits."""
+def test_a_pause_holds_the_messages_behind_an_attempt(world: World, target: Target) -> None:
+    """If a flow is paused during an attempt, the attempt is finished, and the next message waits for the resumption."""
     target.script["/hook"] = gate = Gate(answer())
     flow, theirs = flow_to(world, target.url("/hook")), world.address()
     first, second = world.text(flow, theirs).sid, world.text(flow, theirs).sid
@@ -305,8 +305,8 @@ def test_a_pause_stops_what_is_behind_an_attempt(world: World, target: Target) -
 
 
 @pytest.mark.parametrize("how", ["deleted", "disabled"])
-def test_a_flow_that_is_gone_leaves_its_messages_unrouted(world: World, target: Target, how: str) -> None:
-    """Messages that waited for a flow which was deleted or disabled are kept as `unrouted`, and say why."""
+def test_messages_of_a_deleted_or_disabled_flow_are_unrouted(world: World, target: Target, how: str) -> None:
+    """Messages that waited for a flow which was deleted or disabled are kept as `unrouted`, with the reason."""
     flow, theirs = flow_to(world, target.url("/hook"), paused=True), world.address()
     sids = [world.text(flow, theirs).sid for _ in range(2)]
     if how == "disabled":
@@ -321,8 +321,8 @@ def test_a_flow_that_is_gone_leaves_its_messages_unrouted(world: World, target: 
     assert target.requests == []
 
 
-def test_what_waits_at_the_end_of_a_migration_goes_to_the_new_flow(world: World, target: Target) -> None:
-    """A message in retry, and the one behind it, follow the flow that took over: in order, once, none unrouted."""
+def test_waiting_messages_go_to_the_new_flow_at_the_end_of_a_migration(world: World, target: Target) -> None:
+    """When a migration ends, a message that waits for a retry and its successor go to the new flow, in order, once."""
     target.script |= {"/old": answer(503), "/new": answer()}
     old = flow_to(world, target.url("/old"))
     new = flow_to(world, target.url("/new"), contact_identity=old.contact_identity, match="false")
@@ -339,8 +339,8 @@ def test_what_waits_at_the_end_of_a_migration_goes_to_the_new_flow(world: World,
     assert f"the message goes to {new.sid}" in str(deliveries[0]["history"])
 
 
-def test_a_queued_message_goes_to_its_flow_as_it_is_now(world: World, target: Target) -> None:
-    """A flow that was given another URL takes the messages that wait for it there."""
+def test_a_queued_message_goes_to_its_flows_present_url(world: World, target: Target) -> None:
+    """If a flow's URL changes, messages that wait for the flow are sent to the new URL."""
     target.script["/old"] = gate = Gate(answer())
     flow, theirs = flow_to(world, target.url("/old")), world.address()
     first, second = world.text(flow, theirs).sid, world.text(flow, theirs).sid

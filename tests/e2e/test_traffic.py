@@ -1,4 +1,4 @@
-"""`router record` and `router replay-traffic`, from one running router to another."""
+"""`router record` and `router replay-traffic` with a running router."""
 
 import json
 import time
@@ -43,12 +43,12 @@ def sids(cli: Cli, *arguments: str) -> list[str]:
 
 
 def json_lines(result: Result) -> list[dict[str, Any]]:
-    """Read the lines of --json."""
+    """Return the records of a --json output."""
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def test_what_arrived_is_sent_again_as_new_messages(cli: Cli, tmp_path: Path) -> None:
-    """Messages are recorded in order, and sent again with new SIDs; references between them are kept."""
+def test_recorded_messages_are_sent_again_as_new_ones(cli: Cli, tmp_path: Path) -> None:
+    """Messages are recorded in order, and sent again in order with new SIDs, or with `--same-sids` as duplicates."""
     first = sids(cli, "whatsapp", "--to", "+15550000001", "--body", "n", "--count", "6", "--contacts", "2")
     reply = ["--shape", "reply", "--param", f"OriginalRepliedMessageSid={first[0]}", "--method", "GET"]
     first += sids(cli, "whatsapp", "--to", "+15550000001", *reply)
@@ -74,7 +74,7 @@ def test_what_arrived_is_sent_again_as_new_messages(cli: Cli, tmp_path: Path) ->
 
 
 def test_a_sid_changes_wherever_the_file_names_it(cli: Cli, tmp_path: Path) -> None:
-    """A reply answers the new message, and a message that came twice is a duplicate again."""
+    """A reply refers to the new SID of its message, and a message that is in the file twice gets one new SID."""
     [sid] = sids(cli, "whatsapp", "--to", "+15550000002")
     reply = ["--shape", "reply", "--param", f"OriginalRepliedMessageSid={sid}", "--param", "ButtonPayload=x"]
     sids(cli, "whatsapp", "--to", "+15550000002", *reply)
@@ -90,8 +90,8 @@ def test_a_sid_changes_wherever_the_file_names_it(cli: Cli, tmp_path: Path) -> N
     assert all(each["SmsSid"] == each["SmsMessageSid"] == each["MessageSid"] != sid for each in came)
 
 
-def test_another_account_and_address_may_get_it(cli: Cli, router: RunningRouter, tmp_path: Path) -> None:
-    """Messages of one account are sent as another account's only with --account, signed with that account's key."""
+def test_traffic_can_be_sent_to_another_account_and_address(cli: Cli, router: RunningRouter, tmp_path: Path) -> None:
+    """Only with --account are messages sent as another account's, signed with its key; --to changes their address."""
     sids(cli, "sms", "--to", "+15550000003")
     path = tmp_path / "traffic.jsonl"
     cli("record", str(path), "--to", "+15550000003")
@@ -116,7 +116,7 @@ def test_another_account_and_address_may_get_it(cli: Cli, router: RunningRouter,
 
 
 def test_the_pace_is_that_of_the_recording(cli: Cli, tmp_path: Path) -> None:
-    """A replay at the original speed takes as long as the recording, and ten times faster a tenth."""
+    """At speed 1 a replay takes at least as long as the recording did, and at speed 10 at least a tenth of that."""
     sids(cli, "sms", "--to", "+15550000004", "--count", "5", "--contacts", "5", "--rate", "8")
     path = tmp_path / "traffic.jsonl"
     cli("record", str(path), "--to", "+15550000004")
@@ -128,7 +128,7 @@ def test_the_pace_is_that_of_the_recording(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_redacted_recording_can_be_sent_again(cli: Cli, tmp_path: Path) -> None:
-    """The router accepts a recording whose customer's number and text are redacted."""
+    """With --redact the file has neither number, text nor name of the customer, and the router accepts its messages."""
     arguments = ["--to", "+15550000005", "--from", "+14155557788", "--body", "Secret"]
     sids(cli, "whatsapp", *arguments, "--shape", "reply", "--count", "3")
     path = tmp_path / "shared.jsonl"
@@ -140,8 +140,8 @@ def test_a_redacted_recording_can_be_sent_again(cli: Cli, tmp_path: Path) -> Non
     assert len({each["from"] for each in again}) == 1
 
 
-def test_nothing_to_record_makes_no_file(cli: Cli, tmp_path: Path) -> None:
-    """The error says what to do; --keep without --redact is a usage error."""
+def test_without_messages_record_makes_no_file(cli: Cli, tmp_path: Path) -> None:
+    """If no message matches, `record` says so and makes no file; --keep without --redact is a usage error."""
     path = tmp_path / "none.jsonl"
     result = cli("record", str(path), "--channel", "line")
     assert (result.exit_code, path.exists()) == (1, False)
@@ -151,8 +151,8 @@ def test_nothing_to_record_makes_no_file(cli: Cli, tmp_path: Path) -> None:
     assert cli("record", str(path), "--keep", "Body").exit_code == 2
 
 
-def test_the_newest_are_kept_and_a_pipe_gets_lines(cli: Cli) -> None:
-    """`--limit` takes the newest messages in order; with - standard output has only the recorded lines."""
+def test_limit_records_the_newest_and_a_dash_writes_to_standard_output(cli: Cli) -> None:
+    """`--limit` records the newest messages in order; with `-`, standard output has only the recorded lines."""
     sent = sids(cli, "sms", "--to", "+15550000007", "--count", "5")
     result = cli("record", "-", "--to", "+15550000007", "--limit", "3")
     assert [each["parameters"]["MessageSid"] for each in json_lines(result)] == sent[-3:]
@@ -163,7 +163,7 @@ def test_the_newest_are_kept_and_a_pipe_gets_lines(cli: Cli) -> None:
 
 
 def test_without_a_router_or_messages_it_fails(cli: Cli, tmp_path: Path) -> None:
-    """No router, an empty file and an invalid speed are one sentence each, with an exit status other than 0."""
+    """Without a router, with an empty file or with an invalid speed, `replay-traffic` fails with its reason."""
     sids(cli, "sms", "--to", "+15550000008", "--count", "3")
     path = tmp_path / "traffic.jsonl"
     cli("record", str(path), "--to", "+15550000008")

@@ -1,4 +1,4 @@
-"""The port that tunnels lead to: it serves webhooks byte for byte, and no other path, however a request is written."""
+"""The router's port for tunnels: it serves webhooks, and no other path, however a request is written."""
 
 import socket
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from router.cli.connect.probe import answers, is_guarded
-from tests.e2e.desk import running_service
+from tests.e2e.local_setup import running_service
 from tests.e2e.service import TOKEN, Service, parameters
 
 BASE = "http://abc.ngrok.example"
@@ -23,7 +23,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def ask(service: Service, request: bytes, *, port: int = 0) -> bytes:
-    """Send bytes to the port for tunnels, and return all that comes back until the connection is closed."""
+    """Send bytes to the port for tunnels, and return the answer up to the end of the connection."""
     with socket.create_connection(("127.0.0.1", port or service.tunnel_port), timeout=20) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
@@ -31,8 +31,8 @@ def ask(service: Service, request: bytes, *, port: int = 0) -> bytes:
             return answer.read()
 
 
-def test_a_signed_webhook_is_taken(service: Service) -> None:
-    """A request signed for the tunnel's host validates, byte for byte, on a port that serves only webhooks."""
+def test_a_signed_webhook_is_accepted(service: Service) -> None:
+    """A signed request is accepted with its exact path and query; `is_guarded` knows the port that serves webhooks."""
     fields, base = parameters(1, "+15550000002"), f"http://127.0.0.1:{service.port}"
     body = urlencode(fields).encode()
     signature = RequestValidator(TOKEN).compute_signature(f"{base}/webhooks/sms?a=%41+b", fields)
@@ -56,15 +56,15 @@ def test_a_signed_webhook_is_taken(service: Service) -> None:
     ],
 )  # fmt: skip
 def test_no_other_path_is_served(service: Service, path: bytes) -> None:
-    """However a path is written, only webhooks are served."""
+    """The port for tunnels answers 400 or 404 for every other path, however it is written."""
     answer = ask(service, b"GET " + path + b" HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
     assert answer.split()[1] in {b"400", b"404"}
     assert b"\r\n\r\nok\n" not in answer
 
 
 @pytest.mark.parametrize("header", [b"SCRIPT_NAME: /webhooks", b"X-Forwarded-Port: 8000", b"X-Script-Name: /webhooks"])
-def test_no_header_opens_it(service: Service, header: bytes) -> None:
-    """Headers that proxies use to rewrite a path or host have no effect."""
+def test_no_header_opens_another_path(service: Service, header: bytes) -> None:
+    """Headers that proxies use to rewrite a path or host open no other path."""
     answer = ask(service, b"GET /healthz HTTP/1.1\r\n" + HOST + header + b"\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 404")
 
@@ -79,8 +79,8 @@ def test_the_host_header_does_not_choose_the_port(service: Service) -> None:
     assert answer.startswith(b"HTTP/1.1 200")
 
 
-def test_every_request_of_a_connection_is_judged(service: Service) -> None:
-    """A later request of a connection, or one smuggled behind another, gets no other path either."""
+def test_every_request_of_a_connection_is_checked(service: Service) -> None:
+    """A second request on a connection, or one smuggled behind another, opens no other path."""
     webhook = b"POST /webhooks/sms HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n"
     health = b"GET /healthz HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
     answer = ask(service, webhook + health)

@@ -1,4 +1,4 @@
-"""Twilio's REST API as far as the router asks it: a server on loopback that answers, page by page, in Twilio's shapes.
+"""A fake of Twilio's REST API on loopback, as far as the router uses it: records and paged lists in Twilio's format.
 
 https://www.twilio.com/docs/usage/api and the pages that `twilio_record` names.
 """
@@ -22,12 +22,12 @@ _WEB_URL: Final = re.compile(r"|https?://[^\s/]+\S*")
 
 
 class TwilioRest:
-    """An account at Twilio: give it numbers and messages, and see what was asked.
+    """An account at Twilio, with numbers and messages that a test adds; it records the requests.
 
-    `most` bounds its pages, whatever PageSize asks. `refuse` maps a page's number to the status that answers it; lists
-    whose path is in `missing` the account does not have. `next_host` is where it says that the next page is, Twilio's
-    own host when it is "". Nothing is answered while `released` is not set. `updates_answered` is the status of what
-    changes a record, and 0 is a connection that breaks after the change was made; `before_update` is called before.
+    `most`: the largest page, whatever PageSize is. `refuse`: error statuses by the number of the page. `missing`: paths
+    of lists that are answered 404. `next_host`: the host in the links to other pages, "" for Twilio's own. Requests are
+    answered only while `released` is set. `updates_answered`: the status for requests that change a record, 0 to close
+    the connection without an answer after the change; `before_update` is called before each change.
 
     Args:
         account_sid: the account.
@@ -64,7 +64,7 @@ class TwilioRest:
 
     @property
     def url(self) -> str:
-        """What ROUTER_TWILIO_API_URL has to be."""
+        """The value for ROUTER_TWILIO_API_URL."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -76,16 +76,16 @@ class TwilioRest:
         self._thread.join()
         self._server.server_close()
 
-    # -- what the account has ----------------------------------------------------------------------------------------
+    # -- records of the account --------------------------------------------------------------------------------------
 
     def number(self, number: str, sms_url: str = "", **more: Any) -> Record:
-        """Give it a number."""
+        """Add a number."""
         sid = f"PN{len(self.numbers):032x}"
         self.numbers.append(write.phone_number(self.account_sid, sid, number, sms_url=sms_url, **more))
         return self.numbers[-1]
 
     def service(self, sid: str, url: str | None, *numbers: str, **more: Any) -> Record:
-        """Give it a Messaging Service with numbers; without a URL the numbers' own count."""
+        """Add a Messaging Service with numbers; without a URL the numbers' own webhooks are used."""
         self.services.append(write.service(self.account_sid, sid, url, **more))
         self.service_numbers[sid] = [
             {"sid": f"PN{n:032x}", "phone_number": number, "service_sid": sid} for n, number in enumerate(numbers)
@@ -93,26 +93,26 @@ class TwilioRest:
         return self.services[-1]
 
     def sender(self, number: str, callback_url: str = "", **webhook: Any) -> Record:
-        """Give it a WhatsApp sender."""
+        """Add a WhatsApp sender."""
         self.senders.append(write.sender(f"XE{len(self.senders):032x}", number, callback_url, **webhook))
         return self.senders[-1]
 
     def message(self, sid: str, created: datetime, **more: Any) -> None:
-        """Record a message; lists give the newest first, as Twilio does."""
+        """Add a message; lists have the newest first, as Twilio's do."""
         self.messages.append(write.message(self.account_sid, sid, format_datetime(created), **more))
 
     def attach(self, message_sid: str, media_sid: str, content_type: str) -> None:
-        """Record an attachment of a message."""
+        """Add an attachment of a message."""
         path = f"/2010-04-01/Accounts/{self.account_sid}/Messages/{message_sid}/Media/{media_sid}.json"
         given = {"sid": media_sid, "content_type": content_type, "parent_sid": message_sid, "uri": path}
         self.media.setdefault(message_sid, []).append(given)
 
-    # -- what it answers ---------------------------------------------------------------------------------------------
+    # -- answers -----------------------------------------------------------------------------------------------------
 
     def respond(
         self, method: str, target: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, Record | None, dict[str, str]]:
-        """Return status, body and headers for a request; status 0 is a connection that breaks."""
+        """Return status, body and headers for a request; status 0 closes the connection without an answer."""
         del method
         kind = headers.get("Content-Type", "")
         return *self.answer(target, body, headers.get("Authorization"), kind), {}
@@ -140,7 +140,7 @@ class TwilioRest:
         numbers = [each for each in self.numbers if query.get("PhoneNumber") in {None, each["phone_number"]}]
         messages = [each for each in self.messages if query.get("To") in {None, each["to"]}]
         messages.sort(key=lambda each: parsedate_to_datetime(str(each["date_created"])))
-        messages.reverse()  # also those of one second
+        messages.reverse()  # newest first, also within one second
         found = {
             f"{account}/IncomingPhoneNumbers.json": ("incoming_phone_numbers", "", numbers),
             f"{account}/Messages.json": ("messages", "", messages),
@@ -173,7 +173,7 @@ class TwilioRest:
         return None
 
     def _update(self, path: str, given: Record) -> tuple[int, Record]:
-        """Change a record, as its resource documents it; what is not named stays."""
+        """Change a record, as its resource documents it; fields that are not named stay."""
         record = self._record(path)
         self.before_update()
         if record is None:
@@ -188,7 +188,7 @@ class TwilioRest:
             record["webhook"] = record["webhook"] | given["webhook"]
             return 202 * bool(self.updates_answered), record
         for name, value in given.items():
-            # snake_case of Twilio's parameter; a boolean of a form is a word, an empty URL of a service is null.
+            # Parameters become snake_case; a form has booleans as words, and an empty URL of a service becomes null.
             key = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
             known = value == "true" if isinstance(record[key], bool) else value
             record[key] = known if known != "" or key.startswith("sms_") else None

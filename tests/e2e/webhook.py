@@ -1,4 +1,4 @@
-"""A webhook that `router simulate` calls, with an account, and the verdict of Twilio's own library on each request."""
+"""Commands without a router, and checks of the requests they send: form fields, and signature by Twilio's library."""
 
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -28,7 +28,7 @@ secret = "{"d" * 32}"
 
 
 def without_router(folder: Path) -> Cli:
-    """Run commands where no router and no store is, with an account of two tokens and two shared keys."""
+    """Run commands without a router and a store, with an account of two auth tokens and two shared keys."""
     file = folder / "router.toml"
     file.write_text(CONFIG)
     environ = {"ROUTER_CONFIG": str(file), "ROUTER_DATA_DIR": str(folder / "var")}

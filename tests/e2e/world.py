@@ -1,6 +1,6 @@
-"""A router of one or more processes over a store of its own, with flows to make and answers to ask for.
+"""One or more routers over a store of their own, with methods that create flows, send messages and read results.
 
-Tests of one file share one world, so no address and no SID is used twice in it.
+The tests of a file share one `World`, so each makes its own addresses and SIDs.
 """
 
 import base64
@@ -36,7 +36,7 @@ from tests.waiting import wait_until
 EMPTY: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 FORM: Final = "application/x-www-form-urlencoded"
 DONE: Final = ("delivered", "undelivered", "unrouted", "redirected")
-# What routers write in their own time, and the records of refusals.
+# Keys that routers write without a message, and the records of refused requests.
 _OWN_TIME: Final = tuple(
     f"{name}:".encode()
     for name in (
@@ -48,7 +48,7 @@ _OWN_TIME: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the router answered to one request, and how long that took, in seconds."""
+    """The router's answer to one request, and the time that it took, in seconds."""
 
     status: int
     headers: Mapping[str, str]
@@ -66,9 +66,9 @@ class World:
     """Routers over one store.
 
     Args:
-        folder: where their settings and logs go.
+        folder: for their settings and logs.
         valkey: their store.
-        processes: how many routers there are, of one process each, so that a test can say which one it asks.
+        processes: the number of routers, of one worker each, so that a test can choose which one it asks.
         config: lines of router.toml, tables last.
         public_url: the base URL that Twilio signs for; "" for none.
         environ: settings from the environment; FOUND="" has the routers ask the store at their start.
@@ -101,7 +101,7 @@ class World:
         for service in self.services:
             service.close()
 
-    # -- what is made ------------------------------------------------------------------------------------------------
+    # -- flows and the store -----------------------------------------------------------------------------------------
 
     def sid(self, prefix: str = "SM") -> str:
         """Make an unused SID."""
@@ -112,7 +112,7 @@ class World:
         return f"+1555{next(self._numbers):07d}"
 
     def flow(self, url: str = "", *, account: str = ACCOUNT, **more: Any) -> FlexFlow:
-        """Write a flow for an address of its own: to `url`, or to what `integration` says."""
+        """Write a flow for a new address: to `url`, or with `integration`."""
         flow = FlexFlow(
             sid=self.sid("FO"),
             account_sid=account,
@@ -129,7 +129,7 @@ class World:
         return flow
 
     def change(self, flow: FlexFlow, **changes: Any) -> FlexFlow:
-        """Write a flow again, changed, as another process would."""
+        """Change a flow in the store, as another process would."""
         changed = replace(flow, **changes)
         with self.flows() as flows:
             flows.put(changed, replaces=flow)
@@ -137,7 +137,7 @@ class World:
 
     @contextmanager
     def flows(self) -> Iterator[FlowStore]:
-        """Open the flows on a connection of their own."""
+        """Open the flow store on a connection of its own."""
         store = FlowStore(open_client(self.valkey.url, call_seconds=5))
         try:
             yield store
@@ -153,7 +153,7 @@ class World:
             client.close()
 
     def keys(self) -> set[bytes]:
-        """Return the store's keys that only messages, contacts, flows and chats add to."""
+        """Return the store's keys, without those that routers write without a message."""
         return {key for key in self.call("KEYS", "*") if not key.startswith(_OWN_TIME)}
 
     def scripts(self) -> int:
@@ -182,13 +182,13 @@ class World:
                         return
 
     def pass_time(self, seconds: float) -> None:
-        """Let leases end and retries come due: nothing may be on its way, for its holder's clock stands still."""
+        """Let leases end and retries come due, while no attempt is under way: a process's own clock does not change."""
         pass_time(self.call, bucket(ACCOUNT), seconds)
 
-    # -- what is sent ------------------------------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------------------------------
 
     def fields(self, to: FlexFlow | str, theirs: str = "", **fields: str) -> dict[str, str]:
-        """Make a new message, to an address or to that of a flow."""
+        """Make the fields of a new message, to an address or to that of a flow."""
         ours = to if isinstance(to, str) else to.contact_identity
         sms = parameters(next(self._numbers), theirs or self.address(), To=ours)
         return sms | fields
@@ -214,11 +214,11 @@ class World:
 
     @contextmanager
     def sending(self, *sends: Callable[[], Reply]) -> Iterator[list["Sent"]]:
-        """Send several requests at once, and go on while they wait for their answers."""
+        """Send several requests at once, and run the block while they wait for their answers."""
         with ThreadPoolExecutor(max_workers=len(sends)) as pool:
             yield [Sent(pool.submit(send)) for send in sends]
 
-    # -- what is asked -----------------------------------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------------------------------------
 
     def rest(
         self,
@@ -234,7 +234,7 @@ class World:
         return self.send(method, target, urlencode(form or {}).encode(), {"Authorization": f"Basic {basic}"})
 
     def delivery(self, sid: str) -> dict[str, Any]:
-        """Fetch a delivery that must be there."""
+        """Fetch a delivery, which must exist."""
         reply = self.rest("GET", f"/v1/Deliveries/{sid}")
         assert reply.status == 200, reply.body
         return dict(reply.json)
@@ -255,7 +255,7 @@ class World:
         return found
 
     def record(self, sid: str, account: str = ACCOUNT) -> str:
-        """Name the key of a message's record."""
+        """Return the key of a message's record."""
         return f"{AccountKeys(account).messages}{account}:{sid}"
 
     def kept(self, sid: str, account: str = ACCOUNT) -> bool:
@@ -263,7 +263,7 @@ class World:
         return bool(self.call("EXISTS", self.record(sid, account)))
 
     def metric(self, name: str, *, process: int = 0, **labels: str) -> float:
-        """Read a figure from /metrics, the sum of all samples of that name with these labels."""
+        """Return the sum of all samples in /metrics with this name and these labels."""
         text = self.send("GET", "/metrics", b"", {}, process=process).body.decode()
         return sum(
             sample.value
@@ -273,7 +273,7 @@ class World:
         )
 
     def log(self, event: str, **fields: object) -> list[dict[str, Any]]:
-        """Return the log's lines of an event with these fields."""
+        """Return the log lines with this event and these fields."""
         lines: Iterable[str] = (line for service in self.services for line in service.log.read_text().splitlines())
         records = []
         for line in lines:
@@ -283,7 +283,7 @@ class World:
 
 
 class Sent:
-    """A request on its way."""
+    """A request that was sent, and whose answer may not be there yet."""
 
     def __init__(self, future: Any) -> None:
         self._future = future
@@ -306,7 +306,7 @@ def sign(path: str, fields: Mapping[str, str] | None = None, *, key: str = TOKEN
 
 @dataclass
 class Gate:
-    """A behaviour that takes requests and answers none before the gate is opened; `inside` counts those who wait."""
+    """A target's behaviour that answers no request before the gate is opened; `inside` counts the waiting requests."""
 
     then: Behaviour
     inside: int = 0

@@ -1,4 +1,4 @@
-"""A desk with the local kit: a router that runs, a Twilio with a number, and commands typed at them."""
+"""A running router, a Twilio account with one number, and commands that are run with the settings of both."""
 
 import json
 from collections.abc import Iterator
@@ -19,17 +19,17 @@ NUMBER: Final = "+15550000001"
 OLD: Final = "https://demo.twilio.com/welcome/sms/reply"
 SMS: Final = ("sms_url", "sms_method", "sms_fallback_url", "sms_fallback_method", "sms_application_sid")
 FIRST: Final = (OLD, "GET", "https://example.com/fb", "POST", "AP" + "1" * 32)
-"""What the number's webhook says at first."""
+"""The number's first webhook settings."""
 
 
-class Desk:
-    """Where commands are typed.
+class LocalSetup:
+    """Runs commands with the settings of a router and of a Twilio account with one number.
 
     Args:
-        config: of the router.
-        twilio: it gets a number.
+        config: the router's settings file.
+        twilio: the account, which gets a number.
         folder: the data directory of the commands.
-        base: the public address.
+        base: the router's public URL.
     """
 
     def __init__(self, config: Path, twilio: TwilioRest, folder: Path, base: str) -> None:
@@ -44,39 +44,39 @@ class Desk:
             "ROUTER_TWILIO_API_URL": twilio.url,
         }
 
-    def type(self, *words: str, **more: str) -> Result:
-        """Type a command, and wait for its end."""
+    def run(self, *words: str, **more: str) -> Result:
+        """Run a command to its end."""
         return invoke(*words, **self.environ | more)
 
-    def terminal(self, *words: str, **more: str) -> Terminal:
-        """Type a command that runs until it is ended."""
+    def start(self, *words: str, **more: str) -> Terminal:
+        """Start a command that runs until it is ended."""
         return Terminal(self.folder, *words, **self.environ | more)
 
     @property
-    def says(self) -> tuple[Any, ...]:
+    def webhook(self) -> tuple[Any, ...]:
         """Return the webhook settings that the number has now."""
         return tuple(self.number[field] for field in SMS)
 
     @property
-    def here(self) -> tuple[str, ...]:
-        """Return the webhook settings that lead the number to this router."""
-        return leading_to(self.base)
+    def webhook_here(self) -> tuple[str, ...]:
+        """Return the webhook settings of a number that points to this router."""
+        return webhook_to(self.base)
 
     @property
-    def record(self) -> Any:
-        """Return the connections that are recorded on disk."""
+    def connections(self) -> Any:
+        """Return the connections in the record on disk."""
         return json.loads((self.folder / NAME).read_text())["connections"]
 
 
-def leading_to(base: str) -> tuple[str, ...]:
-    """Return the webhook settings of a number that leads to a public base."""
+def webhook_to(base: str) -> tuple[str, ...]:
+    """Return the webhook settings of a number that points to a public base URL."""
     url = f"{base}/webhooks/sms"
     return (f"{url}#rc=2&rp=ct,5xx&ct=3000&rt=12000", "POST", url, "POST", "")
 
 
 @contextmanager
 def running_service(folder: Path) -> Iterator[Service]:
-    """Run a router whose public address is its own, with its data directory in the folder."""
+    """Run a router whose public URL is its own address, with its data directory in the folder."""
     valkey = ValkeyServer()
     data = folder / "var"
     data.mkdir()
@@ -89,7 +89,7 @@ def running_service(folder: Path) -> Iterator[Service]:
 
 
 @contextmanager
-def open_desk(config: Path, port: int, folder: Path) -> Iterator[Desk]:
-    """Make a desk at a router, with its own Twilio."""
+def local_setup(config: Path, port: int, folder: Path) -> Iterator[LocalSetup]:
+    """Set up commands for the router at a port, with a Twilio account of their own."""
     with TwilioRest(ACCOUNT, TOKEN) as twilio:
-        yield Desk(config, twilio, folder, f"http://127.0.0.1:{port}")
+        yield LocalSetup(config, twilio, folder, f"http://127.0.0.1:{port}")
