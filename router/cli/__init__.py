@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import click
 
-from router.cli.terminal import guarded
+from router.cli.terminal import guarded, say
 from router.errors import RouterError, SettingsError
 
 # Skips the garbage collection at exit: it takes a quarter of a command's time and frees almost nothing.
@@ -100,7 +100,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except RouterError as error:
-            click.echo(f"router: {error}", err=True)
+            say(str(error))
             sys.exit(2 if isinstance(error, SettingsError) else 1)
 
 

@@ -10,8 +10,10 @@ import click
 from router.cli.confirm import confirm, yes_option
 from router.cli.here import Here, with_here
 from router.cli.options import Group, json_option
-from router.cli.output import Facts, ago, flow_line, number, print_facts, print_json, watched
+from router.cli.output import Facts, flow_line, print_facts, print_json
+from router.cli.progress import watched
 from router.errors import RouterError
+from router.printable import ago, number
 from router.queries.contact_change import InvalidContact, identity_of, read_change
 from router.queries.contact_json import describe
 from router.queries.contacts import change, find

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property, wraps
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import click
 
@@ -56,14 +55,14 @@ def open_store(settings: Settings) -> Iterator[Store]:
 
 
 class Here:
-    """The local router. Settings and store are opened when they are first used, and closed at the end.
+    """The local router. Settings and store are opened when they are first used; the store is closed with `opened`.
 
     `account_sid` is the value of `--account`.
     """
 
-    def __init__(self, account_sid: str | None = None) -> None:
+    def __init__(self, account_sid: str | None, opened: ExitStack) -> None:
         self.account_sid = account_sid
-        self._opened = ExitStack()
+        self._opened = opened
 
     @cached_property
     def settings(self) -> Settings:
@@ -197,15 +196,6 @@ class Here:
 
         return [_FLOW.sub(named, step) for step in steps]
 
-    def __enter__(self) -> Self:
-        self._opened.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._opened.__exit__(kind, error, trace)
-
 
 def with_here(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the local router as its first argument, and the option `--account`."""
@@ -213,7 +203,7 @@ def with_here(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("--account", metavar="AC…", help="The account, if the router serves several. [the only one]")
     @wraps(function)
     def command(*, account: str | None, **options: Any) -> None:
-        with Here(account) as here:
-            function(here, **options)
+        with ExitStack() as opened:
+            function(Here(account, opened), **options)
 
     return command

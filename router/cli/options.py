@@ -77,6 +77,9 @@ class Parameter(click.ParamType[tuple[str, str]]):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+lines_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one line of JSON for each message, for programs."
+)
 since_option = click.option(
     "--since", type=Moment(), metavar="AGE|TIME", help="Only since then: 90s, 15m, 1h or 2d ago, or an ISO time."
 )

@@ -1,12 +1,12 @@
-"""The output of commands: tables, facts and ages for people, JSON for programs, and progress on a terminal.
+"""The output of commands: tables and facts for people, JSON for programs.
 
 Everything is readable without colour. In a pipe each record is one line, which is never shortened. Control characters
 in customers' texts do not reach the terminal.
 """
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import click
 from rich.cells import cell_len
@@ -18,38 +18,14 @@ from rich.text import Text
 from router.cli.terminal import unguarded
 from router.flow.flex_flow import FlexFlow
 from router.message.twiml import TRACEBACK
-from router.printable import age, ago, clean, number, printable, to_json
+from router.printable import clean, printable, to_json
 from router.queries.delivery_json import not_twiml, target_excerpt
 from router.store.deliveries import Delivery
-
-__all__ = [
-    "Facts",
-    "age",
-    "ago",
-    "clean",
-    "console",
-    "flow_line",
-    "integration_line",
-    "number",
-    "print_facts",
-    "print_json",
-    "print_line",
-    "print_table",
-    "progress",
-    "short",
-    "styled",
-    "target_facts",
-    "watched",
-    "word",
-]
 
 # Wide enough for every record on one line where the output is not a screen.
 _PIPE: Final = 1000
 _NARROW: Final = 110  # columns of a screen
 _BRIEF: Final = 10  # characters of a flow's SID on a narrow one
-# Progress is shown only for at least so many items, and updated at most so many times: each update is written out.
-_MANY: Final = 1000
-_STEPS: Final = 200
 _STYLES: Final = {
     "delivered": "green",
     "redirected": "green",
@@ -66,7 +42,6 @@ _STYLES: Final = {
     "warning": "yellow",
     "fault": "red",
 }
-_Item = TypeVar("_Item")
 Facts = list[tuple[str, str | Text | Sequence[str]]]
 """The facts about one object: pairs of a name and a value; the value can be several lines."""
 
@@ -181,26 +156,6 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
 def print_line(value: Mapping[str, Any]) -> None:
     """Print one of many records as a line of JSON, for a program."""
     click.echo(to_json(value))
-
-
-def progress(label: str, total: int, *, least: int = _MANY) -> Any:
-    """Return click's progress bar for `total` steps; it is shown only on a terminal and for at least `least` steps."""
-    hidden = total < least or not sys.stderr.isatty()
-    steps, err = max(1, total // _STEPS), unguarded(sys.stderr)
-    return click.progressbar(length=total, label=label, show_pos=True, file=err, hidden=hidden, update_min_steps=steps)
-
-
-def watched(label: str, items: Iterable[_Item], total: int | None = None, *, shown: bool = True) -> Iterator[_Item]:
-    """Yield items, and show their number so far on stderr if it is a terminal; for few items nothing is shown.
-
-    `total` is the number of all items, if it is known; `shown=False` shows nothing.
-    """
-    hidden = not (shown and sys.stderr.isatty()) or (total is not None and total < _MANY)
-    err, steps = unguarded(sys.stderr), max(1, (total or _MANY) // _STEPS)
-    with click.progressbar(
-        items, length=total, label=label, show_pos=True, file=err, hidden=hidden, update_min_steps=steps
-    ) as bar:
-        yield from bar
 
 
 def target_facts(delivery: Delivery) -> Facts:

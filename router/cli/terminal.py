@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
+import click
+
 from router.printable import printable
 
 
@@ -44,3 +46,8 @@ def guarded() -> Iterator[None]:
 def unguarded(stream: TextIO) -> TextIO:
     """Return the original stream."""
     return stream.behind if isinstance(stream, _Guarded) else stream
+
+
+def say(text: str) -> None:
+    """Print a line on stderr: an error, or what happens in the background."""
+    click.echo(f"router: {text}", err=True)

@@ -11,9 +11,9 @@ import click
 import pytest
 
 from router.cli import COMMANDS, main
-from router.cli.output import age, ago, clean
 from router.diagnosis.twilio_view import spoken
 from router.flow.integration_type import INTEGRATION_TYPES
+from router.printable import age, ago, clean
 from tests.e2e.commands import FLOWS, Cli, external, invoke
 from tests.e2e.running import ROUTER, clean_environ
 from tests.integrations.sending import integrations, settings

@@ -1,6 +1,5 @@
 """`router connect`: points the webhook of a number to this router, and restores it at the end."""
 
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -10,24 +9,23 @@ import click
 
 from router import tunnel_address
 from router.cli.confirm import confirm, dry_run_option
-from router.cli.connect.connector import Connector, Name
+from router.cli.connect.connector import Connector
+from router.cli.connect.names import names_of
 from router.cli.connect.probe import probe
 from router.cli.flows.warnings import print_warnings
 from router.cli.here import Here, with_here
 from router.cli.run.demo import is_made_up
 from router.cli.stop import Stop
+from router.cli.terminal import say
 from router.errors import RouterError
 from router.queries.flow_warnings import without_flow
 from router.settings import Account, Settings
-from router.sid import is_sid
 from router.twilio_api.connections import Holder, addresses_of
 from router.twilio_api.webhook_values import shown, wanted
 from router.twilio_api.webhooks import Place
 
 # Seconds between two checks whether the tunnel and the record still exist.
 _CHECK_EVERY: Final = 0.5
-_NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}|\d{3,8}")  # E.164, or a short code
-_NOT_AN_ADDRESS: Final = "not a number such as +15005550006, nor whatsapp:+… or MG…"
 CONNECTED: Final = "Connected. Ctrl-C restores the previous webhook."
 
 
@@ -107,7 +105,7 @@ def connect(  # noqa: PLR0913 - one for each option
         finally:
             good = connector.restore_own(holder)
     if ended:
-        click.echo(f"router: {ended}", err=True)
+        say(ended)
     sys.exit(0 if good and not ended else 1)
 
 
@@ -137,29 +135,6 @@ def _hold(settings: Settings, connector: Connector, holder: Holder, stop: Stop, 
         elif time.monotonic() - last_open > patience:
             return f"the tunnel has been gone for {patience:.0f} s"
     return ""
-
-
-# -- used by `router tunnel` and `router run` as well -----------------------------------------------------------------
-
-
-def names_of(addresses: Sequence[str], *, whatsapp: bool = False, services: Sequence[str] = ()) -> list[Name]:
-    """Parse the numbers, senders and services to connect: +1…, whatsapp:+1…, MG….
-
-    Raises:
-        BadParameter: one of them is not valid.
-    """
-    found: list[Name] = []
-    for address in (*addresses, *services):
-        kind, bare = "number", address.strip()
-        if bare.startswith("whatsapp:") or whatsapp:
-            kind, bare = "sender", bare.removeprefix("whatsapp:")
-        if is_sid(bare, "MG"):
-            kind = "service"
-        elif address in services or not _NUMBER.fullmatch(bare):
-            reason = "not MG and 32 hexadecimal digits" if address in services else _NOT_AN_ADDRESS
-            raise click.BadParameter(f"{address[:60]!r} is {reason}")
-        found.append((kind, bare))  # type: ignore[arg-type]
-    return list(dict.fromkeys(found))
 
 
 def real_account(settings: Settings, account: Account) -> Account:

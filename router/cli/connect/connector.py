@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-import click
-
 from router import tunnel_address
+from router.cli.terminal import say
 from router.errors import RouterError
 from router.settings import Account, Settings
 from router.twilio_api.client import TwilioError
@@ -216,8 +215,3 @@ class Connector:
             else:
                 self.record.put(otherwise)
             raise RouterError(f"{connection.name} was not changed: {error}") from None
-
-
-def say(text: str) -> None:
-    """Print a line on stderr about what happens in the background."""
-    click.echo(f"router: {text}", err=True)

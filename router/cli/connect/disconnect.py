@@ -8,11 +8,13 @@ from typing import Any
 import click
 
 from router import tunnel_address
-from router.cli.connect.connector import Connector, say
+from router.cli.connect.connector import Connector
 from router.cli.options import json_option
-from router.cli.output import ago, print_json, print_table
+from router.cli.output import print_json, print_table
 from router.cli.running import load_settings_for_cli
+from router.cli.terminal import say
 from router.errors import RouterError
+from router.printable import ago
 from router.twilio_api.connections import ConnectedWebhook, Connections
 from router.twilio_api.webhook_values import shown
 from router.twilio_api.webhooks import FIELDS

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from router.cli.connect.connector import Connector, say
+from router.cli.connect.connector import Connector
 from router.cli.connect.probe import probe
+from router.cli.terminal import say
 from router.errors import RouterError
 from router.settings import Account
 from router.tunnel_address import TunnelRecord

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-import click
-
 from router.cli.connect.follow import TunnelGone
 from router.cli.http import NoAnswer, exchange
+from router.cli.terminal import say
 from router.errors import RouterError
 
 _API: Final = "http://127.0.0.1:4040"
@@ -140,7 +139,7 @@ def _pyngrok(port: int) -> tuple[Callable[[], str], Callable[[], None]]:
             os.environ.update(ours)  # ngrok does not need our secrets
 
     if not shutil.which(config.ngrok_path):
-        click.echo(f"router: downloading the ngrok program to {config.ngrok_path}", err=True)
+        say(f"downloading the ngrok program to {config.ngrok_path}")
     return start, lambda: ngrok.kill(config)
 
 

@@ -6,16 +6,17 @@ from typing import Final
 
 import click
 
-from router.cli.connect.connect import CONNECTED, agree, names_of, real_account, show
+from router.cli.connect.connect import CONNECTED, agree, real_account, show
 from router.cli.connect.connector import Connector
 from router.cli.connect.follow import Follower, GivenTunnel, Tunnel
+from router.cli.connect.names import names_of
 from router.cli.connect.ngrok import open_ngrok
 from router.cli.connect.probe import answers, is_guarded, probe_new
 from router.cli.here import Here, with_here
-from router.cli.output import clean
 from router.cli.running import address, base_url
 from router.cli.stop import Stop
 from router.errors import RouterError
+from router.printable import clean
 from router.settings import Account, Settings, base_url_of
 from router.tunnel_address import TunnelRecord
 from router.twilio_api.connections import Holder

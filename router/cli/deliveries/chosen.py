@@ -12,7 +12,8 @@ from router.cli.confirm import confirm, yes_option
 from router.cli.deliveries.wanted import address_options
 from router.cli.here import Here
 from router.cli.options import since_option
-from router.cli.output import number, watched
+from router.cli.progress import watched
+from router.printable import number
 from router.queries.control import Found, find
 from router.queries.delivery_filter import Wanted
 

@@ -10,7 +10,8 @@ import click
 from router.cli.deliveries.chosen import Choice, choice_options
 from router.cli.here import Here, with_here
 from router.cli.options import json_option
-from router.cli.output import print_json, watched
+from router.cli.output import print_json
+from router.cli.progress import watched
 from router.errors import RouterError
 from router.queries.control import ACTIONS, DONE_AS, Done, Found, note
 from router.store import Store

@@ -14,23 +14,11 @@ from router.cli.deliveries.tail import tail
 from router.cli.deliveries.wanted import text_of, times_of, wanted_options
 from router.cli.here import Here, with_here
 from router.cli.options import Group, json_option, since_option
-from router.cli.output import (
-    Facts,
-    age,
-    ago,
-    clean,
-    flow_line,
-    number,
-    print_facts,
-    print_json,
-    print_table,
-    short,
-    target_facts,
-    word,
-)
+from router.cli.output import Facts, flow_line, print_facts, print_json, print_table, short, target_facts, word
 from router.diagnosis.twilio_view import spoken
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message
+from router.printable import age, ago, clean, number
 from router.queries.delivery_filter import Wanted, newest
 from router.queries.delivery_json import describe
 from router.queries.waiting import waiting_for

@@ -13,9 +13,11 @@ import click
 from router.cli.confirm import confirm, refuse_to_ask_a_program, yes_option
 from router.cli.here import Here, with_here
 from router.cli.options import Moment, json_option
-from router.cli.output import age, flow_line, number, print_json, print_table, short, watched
+from router.cli.output import flow_line, print_json, print_table, short
+from router.cli.progress import watched
 from router.delivery.intake import Intake
 from router.errors import RouterError
+from router.printable import age, number
 from router.queries.likelihood import likelihood
 from router.queries.recovery import Lost, accept, lost
 from router.settings import Account, Settings

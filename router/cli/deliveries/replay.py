@@ -10,8 +10,10 @@ import click
 from router.cli.deliveries.chosen import Choice, choice_options
 from router.cli.here import Here, with_here
 from router.cli.options import json_option
-from router.cli.output import age, integration_line, print_json, print_table, short, watched, word
+from router.cli.output import integration_line, print_json, print_table, short, word
+from router.cli.progress import watched
 from router.errors import RouterError
+from router.printable import age
 from router.queries.control import REPLAY_DOES_NOT_ANSWER, Found, note
 from router.queries.delivery_filter import DEAD
 from router.queries.likelihood import likelihood

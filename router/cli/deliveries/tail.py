@@ -11,8 +11,9 @@ from rich.text import Text
 from router.cli.deliveries.wanted import text_of, times_of, wanted_options
 from router.cli.here import Here, with_here
 from router.cli.options import json_option
-from router.cli.output import clean, console, print_line, short, word
+from router.cli.output import console, print_line, short, word
 from router.cli.stop import Stop
+from router.printable import clean
 from router.queries.delivery_filter import STATES, Wanted
 from router.queries.delivery_json import describe
 from router.queries.watch import WATCHED, Watch

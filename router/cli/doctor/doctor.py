@@ -12,10 +12,11 @@ from rich.text import Text
 from router.cli.connect.probe import answers, probe
 from router.cli.here import open_store
 from router.cli.options import Moment, json_option
-from router.cli.output import clean, console, print_json
+from router.cli.output import console, print_json
 from router.cli.run.demo import is_made_up
 from router.cli.running import base_url, load_settings_for_cli
 from router.errors import RouterError, SettingsError, StoreUnavailable
+from router.printable import clean
 from router.queries.checks import Check, State, local, migration, outside, resources, stored
 from router.queries.checks.refused import judged, report_lines
 from router.queries.refusals import Report, reports

@@ -6,14 +6,17 @@ from typing import TextIO
 
 import click
 
-from router.cli.flows.changes import current_flows, described, named, print_changes, read_flow_file
+from router.cli.flows.changes import described, named, print_changes
+from router.cli.flows.flow_file import current_flows, read_flow_file
 from router.cli.flows.live import compare_live, print_left_out
 from router.cli.here import Here, with_here
 from router.cli.options import json_option
-from router.cli.output import clean, print_json
+from router.cli.output import print_json
+from router.cli.terminal import say
 from router.errors import RouterError
 from router.flow.diff import diff as difference
 from router.flow.warning import of_flow
+from router.printable import clean
 from router.queries.live_flows import Comparison
 
 _DIFFERS, _TROUBLE = 1, 2  # as of diff(1)
@@ -45,7 +48,7 @@ def diff(here: Here, *, file: TextIO | None, live: bool, as_json: bool) -> None:
             changes = difference(current_flows(here.store, owner.sid), wanted, prune=True)
             found = Comparison(len(wanted), changes, (), ())
     except RouterError as error:
-        click.echo(f"router: {error}", err=True)
+        say(str(error))
         sys.exit(_TROUBLE)
     if as_json:
         left_out, only_here = [asdict(each) for each in found.left_out], [named(flow) for flow in found.only_here]

@@ -9,17 +9,19 @@ import click
 from rich.text import Text
 
 from router.cli.confirm import dry_run_option, yes_option
-from router.cli.flows.changes import How, carry_out, current_flows, described, print_changes, read_flow_file
+from router.cli.flows.changes import described, print_changes
 from router.cli.flows.diff import diff as diff_command
+from router.cli.flows.flow_file import current_flows, read_flow_file
 from router.cli.flows.live import import_
 from router.cli.flows.log import log
 from router.cli.flows.switch import SWITCHES, remove
 from router.cli.flows.warnings import described as described_warnings
 from router.cli.flows.warnings import print_warnings
 from router.cli.flows.web import web
+from router.cli.flows.writing import How, carry_out
 from router.cli.here import Here, with_here
 from router.cli.options import Group, json_option
-from router.cli.output import clean, integration_line, print_json, print_table, short, word
+from router.cli.output import integration_line, print_json, print_table, short, word
 from router.cli.running import base_url
 from router.flow.diff import diff
 from router.flow.file import export as to_toml
@@ -28,6 +30,7 @@ from router.flow.parameter import CHANNEL_TYPES
 from router.flow.resource import to_resource
 from router.flow.warned import of_settings
 from router.flow.warning import of_flow, of_flows
+from router.printable import clean
 from router.queries.flow_warnings import foreseen
 from router.queries.serving import unready
 from router.store import Store

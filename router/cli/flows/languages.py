@@ -7,10 +7,10 @@ from typing import Final
 
 import click
 
-from router.cli.output import number
 from router.flow.diff import Change
 from router.flow.flex_flow import FlexFlow
 from router.language.detector import language_of
+from router.printable import number
 from router.queries.checks.stored import all_of
 from router.queries.serving import listed
 from router.store import Store

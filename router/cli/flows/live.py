@@ -7,12 +7,16 @@ from dataclasses import asdict
 import click
 
 from router.cli.confirm import dry_run_option, yes_option
-from router.cli.flows.changes import How, carry_out, current_flows, described, print_changes
+from router.cli.flows.changes import described, print_changes
+from router.cli.flows.flow_file import current_flows
+from router.cli.flows.writing import How, carry_out
 from router.cli.here import Here, with_here
 from router.cli.options import json_option
-from router.cli.output import clean, print_json, watched
+from router.cli.output import print_json
+from router.cli.progress import watched
 from router.errors import RouterError
 from router.flow.warning import of_flow
+from router.printable import clean
 from router.queries.live_flows import Comparison, LeftOut, compare
 from router.twilio_api.flows import LiveAccount
 

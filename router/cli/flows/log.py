@@ -9,7 +9,8 @@ import click
 from router.cli.flows.changes import value_text
 from router.cli.here import Here, with_here
 from router.cli.options import json_option, since_option
-from router.cli.output import age, print_json, print_table, short
+from router.cli.output import print_json, print_table, short
+from router.printable import age
 from router.store.changes import FlowChange
 
 

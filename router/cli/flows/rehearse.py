@@ -6,9 +6,10 @@ from typing import Any, Final, TextIO
 
 import click
 
-from router.cli.flows.changes import current_flows, read_flow_file
+from router.cli.flows.flow_file import current_flows, read_flow_file
 from router.cli.here import Here
-from router.cli.output import flow_line, print_json, print_table, short, watched
+from router.cli.output import flow_line, print_json, print_table, short
+from router.cli.progress import watched
 from router.flow.diff import applied, diff
 from router.queries.likelihood import likelihood
 from router.queries.rehearsed import Moved, Rehearsed

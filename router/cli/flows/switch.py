@@ -12,10 +12,11 @@ from router.cli.flows.languages import await_languages
 from router.cli.flows.warnings import described, print_warnings
 from router.cli.here import Here, with_here
 from router.cli.options import json_option
-from router.cli.output import clean, flow_line, print_json
+from router.cli.output import flow_line, print_json
 from router.errors import RouterError
 from router.flow.diff import Change
 from router.flow.flex_flow import FlexFlow
+from router.printable import clean
 from router.queries import flow_state
 from router.queries.flow_state import Switch, Switched
 from router.queries.flow_warnings import around_address

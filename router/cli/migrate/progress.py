@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from router.cli.output import Facts, flow_line, number, print_facts, print_json
+from router.cli.output import Facts, flow_line, print_facts, print_json
+from router.printable import number
 from router.queries.migration import BACK, NEXT, Phase, Way
 
 # For each phase the commands that can follow, with what they do.

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from router.errors import SettingsError
 from router.made_up import FILE, made_up_sid
 from router.settings import Settings
 from router.sid import new_sid
@@ -31,7 +32,27 @@ auth_tokens = ["{token}"]
 """
 
 
-def configuration(data_dir: Path, *, with_account: bool) -> Path:
+def added_variables(initial: Settings, config: str) -> Mapping[str, str]:
+    """Return the variables that `router run` adds to the settings: a console password, the demo account.
+
+    Raises:
+        SettingsError: the file that `config` names has neither accounts nor handlers.
+    """
+    folder = initial.data_dir.absolute()
+    if not config:
+        return {"ROUTER_CONFIG": str(_configuration(folder, with_account=not initial.accounts))}
+    if initial.accounts:
+        return {}
+    if "handlers" not in initial.model_fields_set:
+        raise SettingsError(
+            "ROUTER_CONFIG",
+            f"{config} has no [[account]], and TWILIO_ACCOUNT_SID is not set. To use the demo account, write "
+            "[handlers] in the file, or name no file",
+        )
+    return _variables(folder, initial)
+
+
+def _configuration(data_dir: Path, *, with_account: bool) -> Path:
     """Return the TOML file with a console password and, unless the environment names a real account, the demo account.
 
     It is generated once for each data directory, with mode 0600; later runs use the same file.
@@ -45,12 +66,12 @@ def configuration(data_dir: Path, *, with_account: bool) -> Path:
     return path
 
 
-def variables(data_dir: Path, settings: Settings) -> Mapping[str, str]:
+def _variables(data_dir: Path, settings: Settings) -> Mapping[str, str]:
     """Return the variables that add the demo account to the settings of a file without accounts.
 
     They name files that contain the secrets, because the variables are recorded.
     """
-    generated = tomllib.loads(configuration(data_dir, with_account=True).read_text(encoding="utf-8"))
+    generated = tomllib.loads(_configuration(data_dir, with_account=True).read_text(encoding="utf-8"))
     [account] = generated["account"]
     environ = {"TWILIO_ACCOUNT_SID": account["sid"]}
     values = {"TWILIO_AUTH_TOKEN": account["auth_tokens"][0]}

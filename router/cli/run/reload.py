@@ -9,10 +9,10 @@ from typing import Final
 import click
 
 from router.cli.here import open_store
-from router.cli.output import clean
 from router.cli.running import load_settings_for_cli
 from router.errors import RouterError
 from router.machine import machine
+from router.printable import clean
 from router.settings import Settings
 from router.store import Store
 from router.store.processes import Process

@@ -1,13 +1,11 @@
 """`router run`: starts the router with one command, including a store and a demo account if necessary."""
 
 import contextlib
-import fcntl
 import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,12 +13,15 @@ from typing import Final
 import click
 
 from router.cli.connect.connector import Connector
+from router.cli.connect.names import names_of
 from router.cli.options import with_sections
 from router.cli.run.banner import Start, banner
-from router.cli.run.demo import configuration, variables
+from router.cli.run.data_dir import locked, make
+from router.cli.run.demo import added_variables
 from router.cli.run.listen import check_address, free_tunnel_port, wait_until_up
 from router.cli.run.supervisor import Supervisor
 from router.cli.running import recorded
+from router.cli.terminal import say
 from router.errors import RouterError, SettingsError
 from router.process.embedded import EmbeddedValkey
 from router.process.fork import in_child
@@ -98,9 +99,9 @@ def run(  # noqa: PLR0913 - one for each option
     options = {"ROUTER_BIND": bind, "ROUTER_WORKERS": workers, "ROUTER_DATA_DIR": data_dir}
     environ = _PAGES | dict(os.environ) | {name: value for name, value in options.items() if value is not None}
     initial = load(environ)
-    _make(initial.data_dir)
+    make(initial.data_dir)
     made_up = not initial.accounts
-    added = _configured(initial, environ.get("ROUTER_CONFIG", ""))
+    added = added_variables(initial, environ.get("ROUTER_CONFIG", ""))
     environ |= added
     settings = load(environ)
     if addresses and made_up:
@@ -113,49 +114,15 @@ def run(  # noqa: PLR0913 - one for each option
         _restore_orphans(settings, environ)
         click.echo(banner(settings, _prepare_flows(environ, made_up=made_up)))
         os.execve(sys.executable, _GUNICORN, environ)  # noqa: S606 - gunicorn replaces this process
-    with _locked(settings.data_dir):
+    with locked(settings.data_dir):
         check_address(settings)
         _give_tunnel_port(settings, environ)
         sys.exit(_supervised(settings, environ, tunnel, added, made_up=made_up))
 
 
-def _configured(initial: Settings, config: str) -> Mapping[str, str]:
-    """Return the variables that `router run` adds to the settings: a console password, the demo account.
-
-    Raises:
-        SettingsError: the file that `config` names has neither accounts nor handlers.
-    """
-    folder = initial.data_dir.absolute()
-    if not config:
-        return {"ROUTER_CONFIG": str(configuration(folder, with_account=not initial.accounts))}
-    if initial.accounts:
-        return {}
-    if "handlers" not in initial.model_fields_set:
-        raise SettingsError(
-            "ROUTER_CONFIG",
-            f"{config} has no [[account]], and TWILIO_ACCOUNT_SID is not set. To use the demo account, write "
-            "[handlers] in the file, or name no file",
-        )
-    return variables(folder, initial)
-
-
 def _give_tunnel_port(settings: Settings, environ: dict[str, str]) -> None:
     """Choose the port for tunnels, unless the settings name one."""
     environ["ROUTER_TUNNEL_PORT"] = str(settings.tunnel_port or free_tunnel_port(settings))
-
-
-def _make(folder: Path) -> None:
-    """Create the data directory, and check that it is writable.
-
-    Raises:
-        SettingsError: it cannot be created or is not writable.
-    """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
-        raise SettingsError("ROUTER_DATA_DIR", f"{folder} cannot be used: {reason}; name another folder") from None
 
 
 def _tunnel_command(
@@ -170,8 +137,6 @@ def _tunnel_command(
         if url or ngrok_api or addresses or yes:
             raise click.UsageError("--url, --ngrok-api, --connect and --yes need --tunnel.")
         return ()
-    from router.cli.connect.connect import names_of  # imports the client of Redis
-
     names_of(addresses)  # raises for an invalid one, before anything is started
     options = [f"--connect={address}" for address in addresses] + ["--yes"] * yes
     options += [f"--url={url}"] * bool(url) + [f"--ngrok-api={ngrok_api}"] * bool(ngrok_api)
@@ -223,7 +188,7 @@ def _restore_orphans(settings: Settings, environ: dict[str, str]) -> None:
             command = [*_ROUTER, "disconnect", "--left-behind"]
             subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
     except RouterError as error:  # the record is damaged; the router starts anyway
-        click.echo(f"router: {error}", err=True)
+        say(str(error))
 
 
 def _prepare_flows(environ: dict[str, str], *, made_up: bool) -> Start:
@@ -249,21 +214,3 @@ def _prepare_flows(environ: dict[str, str], *, made_up: bool) -> Start:
     if made_up:
         raise RouterError("the flows of the demo account could not be written")
     return Start(made_up=False)  # the store does not answer; the router starts anyway
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lock the data directory for this process; the lock ends with the process."""
-    with (folder / "router.lock").open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise RouterError(
-                f"a router already runs in {folder} (process {lock.read().strip() or 'unknown'}); "
-                "stop it, or use another --data-dir"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield

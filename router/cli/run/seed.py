@@ -4,8 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 
-import click
-
+from router.cli.terminal import say
 from router.errors import RouterError
 from router.flow.file import REQUIRED
 from router.flow.flex_flow import FlexFlow
@@ -104,5 +103,5 @@ def report(environ: Mapping[str, str]) -> str:
         finally:
             store.close()
     except RouterError as error:
-        click.echo(f"router: {error}", err=True)
+        say(str(error))
         return ""

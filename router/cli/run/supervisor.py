@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
-import click
-
 from router.cli.stop import handle
+from router.cli.terminal import say
 from router.lifeline import die_with_parent
 from router.process.child import end
 from router.process.embedded import EmbeddedStoreError, EmbeddedValkey
@@ -63,7 +62,7 @@ class Supervisor:
         """
         handle(self._signalled)
         if self._store is not None:
-            self._valkey = self._store.start(_say)
+            self._valkey = self._store.start(say)
             self._valkey_since = time.monotonic()
         try:
             if self._store is not None and self._valkey is not None:
@@ -109,7 +108,7 @@ class Supervisor:
                 gunicorn.returncode = code
                 if code >= 0 or self._stopping_since:
                     break
-                click.echo(f"router: gunicorn ended ({_reason(code)}); restarting it", err=True)
+                say(f"gunicorn ended ({_reason(code)}); restarting it")
                 self._gunicorn = gunicorn = self._start(self._command)
                 if self._stopping_since:  # the signal came during this start, and was sent to the old process
                     self._signal(signal.SIGTERM)
@@ -120,21 +119,21 @@ class Supervisor:
         self._tunnel_code = code if code >= 0 else 128 - code
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
-            click.echo("router: the tunnel has ended; stopping", err=True)
+            say("the tunnel has ended; stopping")
         self._signal(signal.SIGTERM)
 
     def _restart_store(self, code: int, delay: float) -> None:
         """Restart the store, also while gunicorn stops: its workers still have to settle."""
         assert self._store is not None  # noqa: S101 - it had started
-        click.echo(f"router: the store ended ({_reason(code)}); restarting it", err=True)
+        say(f"the store ended ({_reason(code)}); restarting it")
         while True:
             time.sleep(delay)
             try:
-                self._valkey = self._store.start(_say)
+                self._valkey = self._store.start(say)
             except EmbeddedStoreError as error:
                 if self._stopping_since:
                     raise
-                click.echo(f"router: {error}; trying again", err=True)
+                say(f"{error}; trying again")
                 delay = _BACK_OFF[-1]
             else:
                 self._valkey_since = time.monotonic()
@@ -169,10 +168,6 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             # Not Popen.send_signal: it would reap the process, which os.wait must do.
             os.kill(self._gunicorn.pid, number)
-
-
-def _say(text: str) -> None:
-    click.echo(f"router: {text}", err=True)
 
 
 def _reason(code: int) -> str:

@@ -37,6 +37,9 @@ class WebUrl(click.ParamType[str]):
         return text
 
 
+url_option = click.option("--url", type=WebUrl(), metavar="URL", help="The URL to send to. [the router that runs here]")
+
+
 def send(url: str, form: Fields, signing: Signing, *, signed_as: str = "", method: Method = "POST") -> Answered:
     """Send a signed webhook once; redirects are not followed.
 

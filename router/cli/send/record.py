@@ -7,13 +7,14 @@ import click
 
 from router.cli.here import Here, with_here
 from router.cli.options import since_option, with_sections
-from router.cli.output import number, watched
+from router.cli.progress import watched
 from router.cli.send.redaction import KEPT, Redaction
 from router.cli.send.traffic import Recorded, write
 from router.errors import RouterError
 from router.message.channel import WEBHOOKS
 from router.message.inbound import Message
 from router.message.raw import Raw
+from router.printable import number
 from router.queries.delivery_filter import Wanted, newest
 from router.store.deliveries import Delivery
 

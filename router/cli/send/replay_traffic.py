@@ -9,15 +9,16 @@ from typing import Any, Final
 import click
 
 from router.cli.here import Here, with_here
-from router.cli.options import wait_option
-from router.cli.output import number, print_table, short
+from router.cli.options import lines_option, wait_option
+from router.cli.output import print_table, short
 from router.cli.send import report
-from router.cli.send.call import WebUrl
-from router.cli.send.sender import Webhook, dispatch, own_webhook
+from router.cli.send.call import url_option
+from router.cli.send.sender import Webhook, dispatch, webhook_url
 from router.cli.send.signing import key_option, signing
 from router.cli.send.traffic import Recorded, read
 from router.errors import RouterError
 from router.message.address import canonical, channel_of
+from router.printable import number
 from router.settings import Account
 from router.sid import is_sid, new_sid
 
@@ -49,7 +50,7 @@ class Speed(click.ParamType[float]):
 @click.command()
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
 @click.option("--speed", type=Speed(), default=1.0, metavar="X|max", help="How many times faster than recorded. [1]")
-@click.option("--url", type=WebUrl(), metavar="URL", help="The URL to send to. [the router that runs here]")
+@url_option
 @click.option("--to", help="The address that the customer writes to, instead of the recorded one.")
 @key_option
 @click.option(
@@ -57,7 +58,7 @@ class Speed(click.ParamType[float]):
 )
 @click.option("--dry-run", is_flag=True, help="Send nothing; only show what would be sent, and when.")
 @wait_option
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each message, for programs.")
+@lines_option
 @with_here
 def replay_traffic(  # noqa: PLR0913 - one for each option
     here: Here,
@@ -132,7 +133,7 @@ class _Plan:
                     "an address of this channel"
                 )
         form = [(name, replaced.get(name, self._sid(name, value))) for name, value in recorded.form]
-        url, signed_as = (self.url, self.url) if self.url else own_webhook(self.here.settings, recorded.channel)
+        url, signed_as = webhook_url(self.url, self.here.settings, recorded.channel)
         return Webhook(url, signed_as, form, signing(owner, self.key), recorded.method)
 
     def _owner(self, recorded: Recorded, sid: str) -> Account:

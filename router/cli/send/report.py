@@ -6,12 +6,13 @@ from typing import Final
 
 from rich.text import Text
 
-from router.cli.output import Facts, clean, flow_line, number, print_facts, print_line, short, target_facts, word
+from router.cli.output import Facts, flow_line, print_facts, print_line, short, target_facts, word
 from router.cli.send.sender import GOOD, OK, ON_ITS_WAY, Sent
 from router.cli.send.signing import TAMPERS
 from router.diagnosis.twilio_view import ERRORS, Answered
 from router.flow.flex_flow import FlexFlow
 from router.message.channel import webhook_paths
+from router.printable import clean, number
 from router.queries.delivery_json import not_twiml
 from router.store.deliveries import Delivery
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from router.cli.http import NoAnswer
-from router.cli.output import progress
+from router.cli.progress import progress
 from router.cli.running import base_url
 from router.cli.send.call import call
 from router.cli.send.pace import send_paced
@@ -200,7 +200,12 @@ def _not_sent(error: NoAnswer, url: str | None) -> RouterError:
     return RouterError(f"{error}. Twilio would log error {error.code} ({ERRORS[error.code]}) and call the fallback URL")
 
 
-def own_webhook(settings: Settings, channel: str) -> tuple[str, str]:
-    """Return the webhook of the local router, and its URL as it is set at Twilio, which is signed."""
+def webhook_url(url: str | None, settings: Settings, channel: str) -> tuple[str, str]:
+    """Return the URL to send to, and the URL that is signed: those of --url, or else of the router that runs here.
+
+    The router's webhook is signed with its URL as it is set at Twilio.
+    """
+    if url:
+        return url, url
     base, target = base_url(settings), f"/webhooks/{channel}"
     return base + target, (settings.public_urls or (base,))[0] + target

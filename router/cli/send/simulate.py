@@ -6,13 +6,13 @@ from typing import Final
 import click
 
 from router.cli.here import Here, with_here
-from router.cli.options import Moment, wait_option, with_sections
+from router.cli.options import Moment, lines_option, wait_option, with_sections
 from router.cli.output import print_facts
 from router.cli.send import report
-from router.cli.send.call import WebUrl
+from router.cli.send.call import url_option
 from router.cli.send.content import Content, Draft, Repetition, content_options, repetition_options
 from router.cli.send.inbound import ADDRESSES, CUSTOMERS
-from router.cli.send.sender import Webhook, dispatch, own_webhook
+from router.cli.send.sender import Webhook, dispatch, webhook_url
 from router.cli.send.shape import SHAPES
 from router.cli.send.signing import TAMPERS, Method, key_option, signing
 from router.cli.send.web_chat import simulate_web
@@ -35,7 +35,7 @@ _SECTIONS: Final = (
 @click.command(cls=with_sections(*_SECTIONS))
 @click.argument("channel", type=click.Choice((*CUSTOMERS, WEB)))
 @content_options
-@click.option("--url", type=WebUrl(), metavar="URL", help="The URL to send to. [the router that runs here]")
+@url_option
 @key_option
 @click.option("--sid", metavar="SM…", help="The MessageSid: use it twice to send a duplicate. [a new one]")
 @repetition_options
@@ -56,7 +56,7 @@ _SECTIONS: Final = (
 )
 @wait_option
 @click.option("--at", type=Moment(), metavar="TIME", help="Send nothing; show where it would go at that time.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each message, for programs.")
+@lines_option
 @with_here
 def simulate(  # noqa: PLR0913 - one for each option, or group of them
     here: Here,
@@ -106,7 +106,7 @@ def simulate(  # noqa: PLR0913 - one for each option, or group of them
 
     store, owner = here.own_store, here.account
     how = signing(owner, key, tamper or "")
-    where, signed_as = (url, url) if url else own_webhook(here.settings, channel)
+    where, signed_as = webhook_url(url, here.settings, channel)
     draft = Draft.of(content, channel, shape, canonical(content.to, channel) if content.to else _address(channel, here))
     account_sid = new_sid("AC") if tamper == "account" else owner.sid
     forms = (draft.form(n, often, account_sid=account_sid, sid=sid, url=signed_as) for n in range(often.count))
