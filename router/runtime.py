@@ -70,9 +70,7 @@ class Router:
         self.streams = Streams()
         self.ending = Ending(self.store, self.intake)
         # Work in the background
-        self.presence = Presence(
-            settings, self.store, detector.loaded, self.deliverer.targets.shut, self._process_killed
-        )
+        self.presence = Presence(settings, self.store, detector.loaded, self.deliverer.slots.shut, self._process_killed)
         self.watch = SessionWatch(self.store, settings, ProxySessions(self.integrations.rest), self.fault)
         self.bulk = BulkReplayer(self.store, self.likelihood, settings.by_sid, gevent.sleep, self.fault)
 

@@ -7,7 +7,7 @@ a claim later.
 from collections import deque
 from typing import Final
 
-from router.delivery.breaker import Target
+from router.delivery.slots import Target
 from router.store.lanes import Lease
 
 # The maximum time for which a lease waits for a slot; then another process may claim it.

@@ -17,10 +17,10 @@ from router import metrics
 from router.crew import Crew
 from router.delivery import settling
 from router.delivery.attempt import Attempts
-from router.delivery.breaker import Target, Targets
 from router.delivery.claimed import Claimed
 from router.delivery.reading import NOTHING, Reading, read_answer, show
 from router.delivery.report import AttemptReport
+from router.delivery.slots import Slots, Target
 from router.delivery.waiter import Waiters
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
@@ -77,7 +77,7 @@ class Deliverer:
         self._late = late
         self._random = random_
         self._attempts = Attempts(store, integrations, settings)
-        self.targets = Targets(settings.deliveries, shared=len(settings.accounts) > 1)
+        self.slots = Slots(settings.deliveries, shared=len(settings.accounts) > 1)
         self._crew = Crew(_WAITING_MOST)
         self.claimed = Claimed()
         self.waiters = Waiters()
@@ -98,14 +98,14 @@ class Deliverer:
         if flow.is_held or self.stopping:
             return None
         target = _target_of(flow)
-        return target if self.targets.take(target, time.monotonic()) else None
+        return target if self.slots.take(target, time.monotonic()) else None
 
     def give_back(self, target: Target) -> None:
         """Give back a slot; start claimed leases that may now have one, of this target or another one."""
-        self.targets.give_back(target)
+        self.slots.give_back(target)
         for waiting, count in self.claimed.counts().items():
             for _ in range(count):
-                if self.stopping or not self.targets.take(waiting, time.monotonic()):
+                if self.stopping or not self.slots.take(waiting, time.monotonic()):
                     break
                 if (lease := self.claimed.take(waiting)) is not None:
                     self.start(lease, waiting)
@@ -115,7 +115,7 @@ class Deliverer:
         if taken is not None:
             if taken == _target_of(flow) and not flow.is_held:
                 return taken
-            self.targets.give_back(taken)
+            self.slots.give_back(taken)
         return self.reserve(flow)
 
     def decline(self, lease: Lease) -> None:
@@ -125,7 +125,7 @@ class Deliverer:
     def begin(self, lease: Lease) -> None:
         """Start a claimed lease; if its slot has been taken since, let it wait for the next one."""
         target = _target(lease)
-        if self.targets.take(target, time.monotonic()):
+        if self.slots.take(target, time.monotonic()):
             self.start(lease, target)
         else:
             self._wait_for_slot(lease, target)
@@ -138,7 +138,7 @@ class Deliverer:
     def start(self, lease: Lease, target: Target) -> None:
         """Send the lane's messages in a greenlet; the slot of the first one is taken already."""
         self._crew.spawn(self._drain, lease, target)
-        metrics.SLOTS.set(self.targets.sending)
+        metrics.SLOTS.set(self.slots.sending)
 
     # -- the lane ---------------------------------------------------------------------------------------------------
 
@@ -147,10 +147,10 @@ class Deliverer:
         lease, target = self._deliver(first, slot), slot
         while lease is not None:
             target = _target(lease)
-            if not self.targets.take(target, time.monotonic()):
+            if not self.slots.take(target, time.monotonic()):
                 self._wait_for_slot(lease, target)
                 return
-            metrics.SLOTS.set(self.targets.sending)
+            metrics.SLOTS.set(self.slots.sending)
             lease = self._deliver(lease, target)
 
     def _deliver(self, lease: Lease, target: Target) -> Lease | None:
@@ -173,12 +173,12 @@ class Deliverer:
 
     def _pass_on(self, target: Target, *, to_claimed: bool) -> None:
         """Pass a slot on to a claimed head that waits for this target, or give it back: settling needs no slot."""
-        lease = self.claimed.take(target) if to_claimed and not self.targets.is_open(target) else None
+        lease = self.claimed.take(target) if to_claimed and not self.slots.is_open(target) else None
         if lease is not None:
             self._crew.spawn(self._drain, lease, target)
             return
         self.give_back(target)
-        metrics.SLOTS.set(self.targets.sending)
+        metrics.SLOTS.set(self.slots.sending)
         if self.starved:
             self.freed.set()
 
@@ -211,15 +211,15 @@ class Deliverer:
     def _record(self, target: Target, error: AttemptError | None, now: float) -> None:
         """Report an attempt's outcome to the target's breaker; if the target is back, make its waiting lanes due."""
         if error is None:
-            back = self.targets.report(target, now, missed=False, unreachable=False, succeeded=True)
+            back = self.slots.report(target, now, missed=False, unreachable=False, succeeded=True)
         elif error.blameless:
             return
         else:
             missed = error.failure in {Failure.REFUSED, Failure.UNKNOWN}
-            back = self.targets.report(target, now, missed=missed, unreachable=error.unreachable, succeeded=False)
+            back = self.slots.report(target, now, missed=missed, unreachable=error.unreachable, succeeded=False)
         if back is not None:
             self._crew.spawn(self._hurry, back)
-        metrics.BREAKERS.set(self.targets.opened)
+        metrics.BREAKERS.set(self.slots.opened)
 
     def _publish(self, lease: Lease, target: Target, ended: _Ended, settled: str, started: float) -> None:
         """Pass the result on to the views that wait for the message, the late replies, and the log."""
@@ -264,7 +264,7 @@ class Deliverer:
 
     def _keeps_slot(self, target: Target) -> bool:
         """Return whether the target may keep its slot for another message."""
-        return not self.stopping and not self.targets.is_owed(target)
+        return not self.stopping and not self.slots.is_owed(target)
 
     def _settle(self, lease: Lease, settlement: Settlement, *, hand_over: bool) -> tuple[str, Lease | None]:
         """Settle, and repeat it until the store answers: with the same tokens a repeated call has no further effect."""

@@ -12,8 +12,8 @@ from typing import Final
 
 import gevent
 
-from router.delivery.breaker import Target
 from router.delivery.deliverer import Deliverer
+from router.delivery.slots import Target
 from router.errors import StoreUnavailable
 from router.store import Store
 from router.store.keys import bucket
@@ -120,18 +120,18 @@ class Sweeper:
             claimed += len(claim.leases)
             idle = idle or (claim.place > 0 and not claim.leases)
             more = index.advance(claim) or more
-        self._deliverer.targets.begin_sweep()
+        self._deliverer.slots.begin_sweep()
         starved = any(index.left for index in self._indexes.values())
         self._deliverer.starved = starved
         return Swept(
-            more=more and self._deliverer.targets.free > 0,
+            more=more and self._deliverer.slots.free > 0,
             left=bool(claimed or starved) and not idle,
             claimed=claimed,
         )
 
     def _room(self, tag: str) -> Room:
         """Return the process's capacity for a bucket's accounts, as a claim takes it."""
-        capacity = self._deliverer.targets.capacity(time.monotonic(), self._deliverer.claimed.counts())
+        capacity = self._deliverer.slots.capacity(time.monotonic(), self._deliverer.claimed.counts())
         shut = (_name(each) for each in capacity.shut if bucket(each.account_sid) == tag)
         return Room(
             free=capacity.free,

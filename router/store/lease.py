@@ -112,7 +112,7 @@ class Room:
     """How much a process can send now.
 
     A head needs a slot. An account gets another slot while it has fewer than `factor` times the free slots, or none at
-    all; a target gets one while it has fewer than the free slots, and fewer than its share. (router.delivery.breaker)
+    all; a target gets one while it has fewer than the free slots, and fewer than its share. (router.delivery.slots)
 
     Args:
         free: how many slots are free; less than 0 if accounts got their first slot although all were taken.

@@ -7,9 +7,9 @@ import gevent
 import pytest
 
 from router import metrics
-from router.delivery.breaker import Target as SlotTarget
 from router.delivery.claimed import WAIT_SECONDS
 from router.delivery.deliverer import Deliverer
+from router.delivery.slots import Target as SlotTarget
 from router.flow.flex_flow import Integration
 from router.integrations import build
 from router.store.lanes import Lease
@@ -83,7 +83,7 @@ def test_a_claimed_message_gets_a_slot_that_another_target_frees(
 ) -> None:
     """A claimed message is sent when an attempt at another target ends and gives its slot back."""
     others = [SlotTarget(driver.flow.account_sid, name) for name in ("a", "b", "c", "d")]
-    assert all(deliverer.targets.take(each, time.monotonic()) for each in others)
+    assert all(deliverer.slots.take(each, time.monotonic()) for each in others)
     for lease in claim_two(driver):
         deliverer.begin(lease)
     assert deliverer.claimed.counts() == {target_of(driver): 2}
@@ -116,7 +116,7 @@ def test_a_claimed_message_without_a_slot_for_a_second_is_released(
 ) -> None:
     """A claimed message that gets no slot for a second is queued again for any process, and counts no attempt."""
     leases = claim_two(driver)
-    deliverer.targets.take(target_of(driver), time.monotonic())
+    deliverer.slots.take(target_of(driver), time.monotonic())
     for lease in leases:
         deliverer.begin(lease)
     now = time.monotonic()
@@ -127,13 +127,13 @@ def test_a_claimed_message_without_a_slot_for_a_second_is_released(
     wait_for(driver, "queued")
     assert [driver.stored(number, "attempts") for number in (0, 1)] == ["0", "0"]
     assert target.requests == []
-    deliverer.targets.give_back(target_of(driver))
+    deliverer.slots.give_back(target_of(driver))
 
 
 def test_a_stopping_process_releases_messages_that_wait_for_a_slot(driver: Driver, deliverer: Deliverer) -> None:
     """A stopping process releases its claimed messages at once: other processes send them before the lease ends."""
     leases = claim_two(driver)
-    deliverer.targets.take(target_of(driver), time.monotonic())
+    deliverer.slots.take(target_of(driver), time.monotonic())
     for lease in leases:
         deliverer.begin(lease)
     deliverer.close()
