@@ -1,4 +1,4 @@
-"""The benchmark, started as `make bench` starts it."""
+"""Starts the benchmark as `make bench` does."""
 
 import subprocess
 import sys

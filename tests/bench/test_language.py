@@ -1,4 +1,4 @@
-"""`make bench PART=language` with a handful of texts: that it measures everything, and says what it needs."""
+"""`make bench PART=language` with a few texts: it measures everything, and its errors name what is missing."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ _TEXTS = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Texts in three languages; one of them laid out as in lingua's repository."""
+    """Texts in three languages, one of them in the folders of lingua's repository."""
     for code, lines in _TEXTS.items():
         place = tmp_path / code / "testdata" if code == "de" else tmp_path / code
         place.mkdir(parents=True)
@@ -31,16 +31,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_says_where_texts_are_to_be_had(tmp_path: Path) -> None:
-    """Without texts, or with a folder that has not all of them, nothing is measured, and one line says what to do."""
+def test_the_error_names_where_to_get_texts(tmp_path: Path) -> None:
+    """Without `--data`, or with a folder that lacks texts, the benchmark fails, and names where to get them."""
     for arguments in ((), ("--data", tmp_path)):
         found = bench("language", *arguments)
         assert found.returncode == 1
         assert "github.com/pemistahl/lingua-rs" in found.stderr.splitlines()[-1]
 
 
-def test_half_of_the_texts_is_held_out(folder: Path) -> None:
-    """Figures are of lines that nothing was fitted on; languages that are not offered are strangers."""
+def test_only_the_texts_that_were_not_fitted_on_are_measured(folder: Path) -> None:
+    """`texts` returns every second line, on which nothing was fitted; `not_offered` the texts of other languages."""
     assert [each.text for each in texts(folder, PAIR, "sentences")] == [
         *(_TEXTS["en"][1::2]),
         *(_TEXTS["es"][1::2]),
@@ -52,7 +52,7 @@ def test_half_of_the_texts_is_held_out(folder: Path) -> None:
 
 
 def test_everything_is_measured(folder: Path) -> None:
-    """By the text, with the country, from two messages, in time; beside what lingua says."""
+    """There are figures for lingua alone, the text, the text with the country, the second message, and the time."""
     detector = models.load(models.needed(PAIR))
     figures = {each.name: each for each in _part("two", "sentences", texts(folder, PAIR, "sentences"), PAIR, detector)}
     assert figures["text: right"].median == 100
@@ -63,8 +63,8 @@ def test_everything_is_measured(folder: Path) -> None:
     )
 
 
-def test_memory_is_measured_in_a_process_of_its_own() -> None:
-    """The figures name what is loaded, and what it costs each of two workers forked from there."""
+def test_memory_is_measured_in_a_separate_process() -> None:
+    """The process prints the memory and time of loading, and the private memory of each of two forked workers."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.language_memory", "th", "ko"], cwd=ROOT, check=True, capture_output=True
     )

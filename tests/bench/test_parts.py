@@ -1,4 +1,4 @@
-"""`make bench` with tiny numbers: that it measures everything, never how fast that was."""
+"""`make bench` with tiny numbers: it reports all figures; their values are not checked."""
 
 import json
 from pathlib import Path
@@ -119,7 +119,7 @@ _WITH_EXPRESS = {"Express, delivered", "Express: processor time", "accept / Expr
 
 
 def test_reports_every_figure(tmp_path: Path) -> None:
-    """It ends by itself, reports all its figures, says what it left out, and removes what it made."""
+    """The benchmark reports all figures of each part, names what it left out, and removes its files."""
     done = bench("all", "--json", *_TINY, "--data-dir", tmp_path / "var")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""What the benchmark fills a store with is what the router writes."""
+"""The benchmark fills a store with the same data that the router writes."""
 
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from bench.stock import PAUSED, Stock
 from bench.webhook import FORM_BYTES, Stream
 
 _STREAM = Stream(7, PAUSED, addresses=3, conversations=5)
-# What only says when something was, or is random.
+# Times and random values.
 _CHANCE = {b"at", b"token"}
 _LANES = ("message", "lane", "due", "leases", "queued", "log", "dead", "taken")
 
 
 def test_a_queue_is_written_as_intake_writes_it(tmp_path: Path) -> None:
-    """The keys, the fields and the encodings of messages are those that webhooks leave behind."""
+    """`Stock.queue` writes the same keys, fields and encodings as the router writes for webhooks."""
     with servers(tmp_path) as started:
         url = started.store("store")
         stock = Stock(url, "http://127.0.0.1:9/inbound")
@@ -37,7 +37,7 @@ def test_a_queue_is_written_as_intake_writes_it(tmp_path: Path) -> None:
 
 
 def test_bodies_are_those_of_the_requests() -> None:
-    """The bodies that are written fast are those that the load generator signs."""
+    """`Stream.bodies`, which is fast, returns the bodies of the requests that `Stream.requests` signs."""
     requests = list(_STREAM.requests(20, "router.example"))
     bodies = list(_STREAM.bodies(20))
     assert [each.partition(b"\r\n\r\n")[2] for each in requests] == bodies
