@@ -107,7 +107,7 @@ class _Commands(click.Group):
 @click.group("router", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="twilio-message-router", message="%(prog)s %(version)s")
 def main() -> None:
-    """The front door for inbound messages on Twilio.
+    """A router for the inbound messages of Twilio accounts.
 
     The router verifies each message, stores it, chooses its Flex Flow, and delivers it in order.
 
