@@ -17,13 +17,63 @@ from typing import Any, Final, TextIO
 
 from router.printable import printable
 
-# Other fields are dropped, so that a programming mistake does not disclose anything.
-FIELDS: Final = frozenset({
-    "accepted", "account_sid", "answer", "attempt", "channel", "content_type", "conversation_sid", "error_code",
-    "event", "failure", "failures", "flex_flow_sid", "frames", "from", "integration_type", "kept", "key", "language",
-    "left", "level", "message_sid", "outcome", "pid", "reason", "round", "seconds", "settled", "status", "target",
-    "timestamp", "to",
-})  # fmt: skip
+# The events, each with its levels and its meaning. docs/operations.md is generated from it.
+EVENTS: Final[Mapping[str, tuple[str, str]]] = {
+    "webhook": ("info, warning (4xx), error (503)", "A request to a webhook was answered: one line for each."),
+    "attempt": (
+        "info, warning (retry, unrouted), error (undelivered)",
+        "A message was sent to its target, or given up: one line for each attempt.",
+    ),
+    "late_answer": ("info", "A target answered when Twilio no longer waited; `reason` says what became of the answer."),
+    "store": ("warning", "What the store does not guarantee has changed; `reason` says whether messages are accepted."),
+    "process": (
+        "warning",
+        "A router's process was killed. The router fetches the messages that it may have missed.",
+    ),
+    "recovery": ("warning", "Messages that an account may have missed were fetched from Twilio, or could not be."),
+    "account": ("warning", "The stored data of an account that no router serves any more were erased."),
+    "fault": ("error", "An error that does not concern a single message; `reason` says where."),
+}
+
+# The fields, each with its meaning. Others are dropped, so that a programming mistake does not disclose anything.
+# docs/operations.md is generated from it.
+FIELDS: Final[Mapping[str, str]] = {
+    "timestamp": "When the line was made, in UTC.",
+    "level": "`info`: as usual. `warning`: may need a person. `error`: needs a person.",
+    "pid": "The process.",
+    "event": "See above.",
+    "channel": "The channel in the path of the webhook.",
+    "outcome": "Of a webhook: `accepted`, `unrouted`, `duplicate`, `expired` (a recorded request, sent again), "
+    "`status_callback`, or `refused`. Of an attempt: `delivered`, `retry`, `release` (not sent by this process now), "
+    "`undelivered`, or `unrouted`.",
+    "answer": "The HTTP status that Twilio got.",
+    "seconds": "How many seconds it took to answer the webhook, or to send the message.",
+    "key": "Which key of the account signed the webhook, as `auth_token[0]`.",
+    "account_sid": "The account.",
+    "message_sid": "The message.",
+    "from": "The customer's address, masked.",
+    "to": "The address that the customer wrote to, masked.",
+    "error_code": "Twilio's ErrorCode, if the webhook has one.",
+    "flex_flow_sid": "The flow that took the message.",
+    "language": "The language that the flow was selected for, if any flow of the address has a condition.",
+    "kept": "Whether the conversation kept its flow, instead of the one that the message alone would have.",
+    "integration_type": "The type of the flow's integration.",
+    "target": "The target: scheme and host of its URL, or its type and name.",
+    "attempt": "The number of the attempt.",
+    "round": "How often the message was replayed before.",
+    "failure": "How the attempt failed: `refused` (nothing was processed), `failed` (the target said so), `unknown` "
+    "(no answer came), or `permanent`.",
+    "status": "The HTTP status of the target's answer.",
+    "settled": "What the store did with the outcome: `done`, `next` (and the conversation's next message is sent), "
+    "`late` (after another process had taken the message over), `stale` (no longer of use), or `lost` (the store did "
+    "not answer).",
+    "reason": "Why, in words; without text of customers.",
+    "frames": "Where a handler raised an exception; without its text.",
+    "content_type": "The type of an error answer of the target; its beginning is in the message's record only.",
+    "accepted": "How many messages a recovery accepted.",
+    "left": "How many messages a recovery left to `router recover`, by reason.",
+    "failures": "How often a recovery has failed in a row.",
+}
 
 _encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode
 # The encoder of texts, with the same result as `_encode`; encoding texts is half the cost of a line.

@@ -9,6 +9,8 @@ from pathlib import Path
 from router.cli import COMMANDS, summary
 from router.flow import file as flow_file
 from router.flow.parameter import FIELDS, Field
+from router.log import EVENTS
+from router.log import FIELDS as LOG_FIELDS
 from router.match import FUNCTIONS, VARIABLES
 from router.metrics import ALL
 from router.settings import table
@@ -82,12 +84,24 @@ def metrics() -> str:
     )
 
 
+def log_events() -> str:
+    """Return the table of the log's events."""
+    return _table(("Event", "Level", "Meaning"), ((f"`{name}`", *meaning) for name, meaning in EVENTS.items()))
+
+
+def log_fields() -> str:
+    """Return the table of the log's fields."""
+    return _table(("Field", "Meaning"), ((f"`{name}`", meaning) for name, meaning in LOG_FIELDS.items()))
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("README.md", settings),
     "file-settings": ("README.md", file_settings),
     "commands": ("README.md", commands),
     "flow-parameters": ("docs/flex-flows.md", flow_parameters),
     "metrics": ("docs/operations.md", metrics),
+    "log-events": ("docs/operations.md", log_events),
+    "log-fields": ("docs/operations.md", log_fields),
     "match-variables": ("docs/matching.md", match_variables),
     "match-functions": ("docs/matching.md", match_functions),
 }

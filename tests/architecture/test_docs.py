@@ -1,5 +1,6 @@
 """What the product has, its documentation names: settings, commands and flow parameters, word by word."""
 
+import ast
 import dataclasses
 import re
 import tomllib
@@ -9,6 +10,8 @@ import pytest
 
 from router.cli import COMMANDS, main, summary
 from router.flow.parameter import FIELDS
+from router.log import EVENTS
+from router.log import FIELDS as LOG_FIELDS
 from router.match import try_expression
 from router.message import Message
 from tests.architecture.readme import PARTS, ROOT, written
@@ -27,6 +30,22 @@ def test_a_command_says_in_the_list_what_it_says_itself(name: str) -> None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
     assert (command.help or "").split("\n\n")[0].replace("\n", " ") == summary(name)
+
+
+def test_the_log_has_the_events_and_fields_that_are_described() -> None:
+    """Each event that the router logs, and each of its fields, is in the tables of docs/operations.md, and no other."""
+    events, fields = set(), set()
+    for file in (ROOT / "router").rglob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(call, ast.Call) or not call.args or not isinstance(call.args[0], ast.Constant):
+                continue
+            event = call.args[0].value
+            logs = isinstance(call.func, ast.Attribute) and call.func.attr in {"info", "warning", "error"}
+            if (logs and re.fullmatch(r"\w+", str(event))) or event in {"attempt", "webhook"}:
+                events.add(event)
+                fields |= {each.arg for each in call.keywords if each.arg}
+    assert events == EVENTS.keys()
+    assert fields <= LOG_FIELDS.keys()
 
 
 def test_a_flow_parameter_is_listed_as_in_a_file() -> None:
