@@ -1,6 +1,6 @@
 """What a simulated customer writes, and how often: the options, and the form of each message."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final
@@ -55,56 +55,38 @@ class Repetition:
         return n / self.rate if self.rate else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A message with all its defaults filled in, to be sent once or several times."""
+def forms(  # noqa: PLR0913 - what is written, how often, and by whom to whom
+    content: Content, often: Repetition, channel: str, *, to: str, account_sid: str, sid: str | None, url: str
+) -> Iterator[Fields]:
+    """Yield the form of each message, with the defaults of channel and shapes.
 
-    channel: str
-    shape: Shape
-    from_: str
-    to: str
-    body: str
-    media: tuple[Attachment, ...]
-    params: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of(cls, content: Content, channel: str, shape: Shape, to: str) -> "Draft":
-        """Fill in the defaults; `to` is the address that the customer writes to."""
-        body = content.body if content.body is not None else shape.body
-        if body is None:
-            body = "" if content.media else "Hello"
-        media = content.media or ((shape.media,) if shape.media else ())
-        return cls(
+    Args:
+        content: what the customer writes.
+        often: how many messages are sent, of how many customers.
+        channel: the channel.
+        to: the address that the customer writes to.
+        account_sid: the account of that address.
+        sid: the MessageSid; None for a new one for each message.
+        url: the URL of the webhook, for a shape that names it.
+    """
+    shape = content.shape(channel)
+    body = shape.body if content.body is None else content.body
+    if body is None:
+        body = "" if content.media else "Hello"
+    media = [Attachment.parse(each) for each in content.media or [shape.media] * bool(shape.media)]
+    first = canonical(content.from_ or shape.from_ or CUSTOMERS[channel], channel)
+    for n in range(often.count):
+        customer = nth(first, n % often.contacts)
+        special = shape.written(**{"from": customer, "to": to, "url": url, "sid": new_sid("SM")})
+        yield fields(
             channel,
-            shape,
-            from_=canonical(content.from_ or shape.from_ or CUSTOMERS[channel], channel),
-            to=to,
-            body=body,
-            media=tuple(map(Attachment.parse, media)),
-            params=content.params,
-        )
-
-    def form(self, n: int, often: Repetition, *, account_sid: str, sid: str | None, url: str) -> Fields:
-        """Return the form of the `n`-th message, from 0.
-
-        Args:
-            n: its number.
-            often: how many messages are sent, of how many customers.
-            account_sid: its account.
-            sid: its MessageSid; None for a new one.
-            url: the URL of the webhook, for a shape that names it.
-        """
-        customer = nth(self.from_, n % often.contacts)
-        shape = self.shape.written(**{"from": customer, "to": self.to, "url": url, "sid": new_sid("SM")})
-        return fields(
-            self.channel,
             account_sid=account_sid,
-            message_sid=sid or new_message_sid(self.media),
+            message_sid=sid or new_message_sid(media),
             from_=customer,
-            to=self.to,
-            body=f"{self.body} {n + 1}".lstrip() if often.count > 1 else self.body,
-            media=self.media,
-            more=[*shape.items(), *self.params],
+            to=to,
+            body=f"{body} {n + 1}".lstrip() if often.count > 1 else body,
+            media=media,
+            more=[*special.items(), *content.params],
         )
 
 

@@ -10,7 +10,7 @@ from router.cli.options import Moment, lines_option, wait_option, with_sections
 from router.cli.output import print_facts
 from router.cli.send import report
 from router.cli.send.call import url_option
-from router.cli.send.content import Content, Draft, Repetition, content_options, repetition_options
+from router.cli.send.content import Content, Repetition, content_options, forms, repetition_options
 from router.cli.send.inbound import ADDRESSES, CUSTOMERS
 from router.cli.send.sender import Webhook, dispatch, webhook_url
 from router.cli.send.shape import SHAPES
@@ -102,20 +102,20 @@ def simulate(  # noqa: PLR0913 - one for each option, or group of them
         raise click.BadParameter("it must be SM or MM and 32 hexadecimal digits, for one message", param_hint="--sid")
     if at is not None and (tamper or url or often.count > 1):
         raise click.UsageError("--at sends nothing: leave out --tamper, --url and --count.")
-    shape = content.shape(channel)
+    content.shape(channel)  # raises for a shape that the channel does not have
 
     store, owner = here.own_store, here.account
     how = signing(owner, key, tamper or "")
     where, signed_as = webhook_url(url, here.settings, channel)
-    draft = Draft.of(content, channel, shape, canonical(content.to, channel) if content.to else _address(channel, here))
+    to = canonical(content.to, channel) if content.to else _address(channel, here)
     account_sid = new_sid("AC") if tamper == "account" else owner.sid
-    forms = (draft.form(n, often, account_sid=account_sid, sid=sid, url=signed_as) for n in range(often.count))
+    built = forms(content, often, channel, to=to, account_sid=account_sid, sid=sid, url=signed_as)
     if at is not None:
-        _preview(here, dict(next(forms)), at, as_json=as_json)
+        _preview(here, dict(next(built)), at, as_json=as_json)
         return
 
     sending = dispatch(
-        [(often.time(n), Webhook(where, signed_as, form, how, method)) for n, form in enumerate(forms)],
+        [(often.time(n), Webhook(where, signed_as, form, how, method)) for n, form in enumerate(built)],
         at_once=often.at_once,
         label="Sending",
         url=url,
