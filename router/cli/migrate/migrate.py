@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from router.cli.doctor.doctor import print_checks
+from router.cli.doctor.findings import print_checks
 from router.cli.here import Here, with_here
 from router.cli.migrate.hand_over import hand_over
 from router.cli.migrate.progress import print_way
