@@ -1,7 +1,6 @@
 """Makes text from outside safe to show: without characters that control a terminal, or reorder or hide text."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any, Final
 
 # Format characters that join letters and emoji; the others could reorder or hide text.
@@ -42,11 +41,6 @@ def ago(then: int, now: float) -> str:
     """Return the time of an event, for example `3 min ago`; the arguments are those of `age`."""
     elapsed = age(then, now)
     return elapsed if elapsed == "now" else f"{elapsed} ago"
-
-
-def utc(ms: float) -> str:
-    """Format a time in ms since 1970 in ISO 8601 to the second, for example `2026-05-31T22:00:00Z`."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def number(count: int, name: str, plural: str = "s") -> str:

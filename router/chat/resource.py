@@ -6,7 +6,7 @@ https://www.twilio.com/docs/conversations/api
 import re
 from typing import Any, Final
 
-from router.printable import utc
+from router.iso_time import utc
 from router.store.chat_record import Chat, ChatMessage, Participant
 
 # ISO 8601 durations as Twilio allows them, for example `PT30M` or `P1DT2H`: years and months have no fixed length.

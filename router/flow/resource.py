@@ -12,9 +12,9 @@ from router.flow.flex_flow import FlexFlow, Integration, is_given, own_address, 
 from router.flow.integration_type import INTEGRATION_TYPES, integration_type
 from router.flow.parameter import FIELDS, REQUIRED, Field
 from router.flow.web_chat import WebChat
+from router.iso_time import utc
 from router.message.address import canonical, channel_of
 from router.message.channel import WEB
-from router.printable import utc
 from router.sid import is_sid
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})

@@ -3,7 +3,7 @@
 from typing import Any
 
 from router.flow.flex_flow import FlexFlow
-from router.printable import utc
+from router.iso_time import utc
 from router.queries.why_not import misfit
 from router.routing.contact import Assignment
 from router.store import Store

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from router.iso_time import utc
 from router.message.inbound import Message
 from router.message.twiml import NOT_TWIML, Excerpt
-from router.printable import utc
 from router.store.deliveries import Delivery
 
 

@@ -1,13 +1,13 @@
 """`/v1/Deliveries`: every message and its delivery state; `/v1/Routes`: where a message would be routed, and why."""
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, json, request
+from flask import Blueprint, Response, request
 
 from router.errors import NotAMessage
+from router.iso_time import ms_of
 from router.queries.control import ACTIONS, DONE_AS, note
 from router.queries.delivery_filter import STATES, Wanted
 from router.queries.delivery_json import describe
@@ -23,7 +23,7 @@ from router.store.deliveries import Delivery
 from router.web.auth import Caller, authenticate, identify
 from router.web.errors import ApiError, not_found
 from router.web.form import read_form
-from router.web.paging import base_url, page_body, read_page, seal, unseal
+from router.web.paging import base_url, json_response, page_body, read_page, seal, unseal
 from router.web.request import LANG_MOST
 
 
@@ -34,20 +34,20 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood) -> Bluep
     @deliveries.get("/Deliveries")
     def page() -> Response:
         account = authenticate(request, settings)
-        return _json(_page(account, store, settings))
+        return json_response(_page(account, store, settings))
 
     @deliveries.get("/Deliveries/<sid>")
     def fetch(sid: str) -> Response:
         account = authenticate(request, settings)
         delivery = _find(account, sid, store)
         resource = _resource(delivery, base_url(request, settings))
-        return _json(resource | {"waiting_for": waiting_for(delivery, store)})
+        return json_response(resource | {"waiting_for": waiting_for(delivery, store)})
 
     @deliveries.post("/Deliveries/<sid>")
     def update(sid: str) -> Response:
         caller = identify(request, settings)
         _update(caller, _find(caller.account, sid, store), read_form(request, ()), store, likelihood)
-        return _json(_resource(_find(caller.account, sid, store), base_url(request, settings)))
+        return json_response(_resource(_find(caller.account, sid, store), base_url(request, settings)))
 
     @deliveries.post("/Routes")
     def route() -> Response:
@@ -55,7 +55,7 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood) -> Bluep
         try:
             form = read_form(request, ())
             lang = form.get("lang", "")[:LANG_MOST]
-            return _json(explain(account.sid, dict(form), store, likelihood, lang=lang))
+            return json_response(explain(account.sid, dict(form), store, likelihood, lang=lang))
         except NotAMessage as error:
             raise ApiError(400, 20001, str(error)) from error
 
@@ -159,15 +159,10 @@ def _time(filters: Mapping[str, str], name: str) -> int:
     if not text:
         return 0
     try:
-        moment = dt.datetime.fromisoformat(text)
+        return ms_of(text)
     except ValueError:
         raise ApiError(400, 20001, f"{name} must be an ISO 8601 time such as 2026-05-31T22:00:00Z") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp() * 1000)
 
 
 def _resource(delivery: Delivery, base: str) -> dict[str, Any]:
     return describe(delivery) | {"url": f"{base}/v1/Deliveries/{delivery.message_sid}"}
-
-
-def _json(body: dict[str, Any]) -> Response:
-    return Response(json.dumps(body), 200, content_type="application/json")

@@ -10,9 +10,11 @@ from flask import Request, Response, json
 
 from router.settings import Account, Settings
 from router.web.errors import ApiError, invalid
+from router.web.number import whole_number
 from router.web.public import public_bases
 
 _DEFAULT = 50
+_DIGITS: Final = 9  # a Page of ten digits is past every end
 # Approximate size of the records in a page; a larger result is split into several pages, to limit blocking time.
 PAGE_BYTES: Final = 1024 * 1024
 
@@ -51,9 +53,10 @@ def _number(parameters: Mapping[str, str], name: str, default: int, least: int) 
     text = parameters.get(name, "")
     if not text:
         return default
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text)):  # noqa: PLR2004 - a Page of ten digits is past every end
+    number = whole_number(text, _DIGITS)
+    if number is None or number < least:
         raise invalid(name, f"{text[:20]!r} is not a whole number, {least} or more")
-    return int(text)
+    return number
 
 
 def seal(account: Account, scope: str, cursor: str) -> str:

@@ -10,9 +10,10 @@ from typing import Final
 from router.errors import StoreUnavailable
 from router.flow.warned import of_settings
 from router.flow.warning import Surroundings, of_flows
+from router.iso_time import utc
 from router.language.detector import language_of
 from router.message.twiml import TRACEBACK
-from router.printable import ago, number, utc
+from router.printable import ago, number
 from router.queries.checks import Check, State
 from router.queries.delivery_json import attempt_of, not_twiml, target_excerpt
 from router.queries.waiting import shut

@@ -24,10 +24,12 @@ from router.web.chat.stream import events
 from router.web.chat.view import messages_of
 from router.web.chat.visitor import PAGE, VisitorApi
 from router.web.errors import ApiError
+from router.web.number import whole_number
 from router.web.request import Refusal
 
 # The maximum number of messages in one answer.
 _PAGE_MOST: Final = 100
+_DIGITS: Final = 15  # a number with more is beyond every index
 
 # The outcome of a request in the log, by its path and the status of its answer.
 _OUTCOMES: Final = {
@@ -196,6 +198,7 @@ def _whole(name: str, default: int) -> int:
     text = request.args.get(name, "")
     if not text:
         return default
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):  # noqa: PLR2004 - beyond every index
+    number = whole_number(text, _DIGITS)
+    if number is None:
         raise refusal(400, f"{name}: {text[:20]!r} is not a whole number")
-    return int(text)
+    return number

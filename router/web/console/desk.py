@@ -92,7 +92,12 @@ def link(base: str, path: str, query: Mapping[str, Any] | None = None) -> str:
 
 def see(path: str = "", **query: str | float) -> Response:
     """Answer an action: redirect the browser to a page of the account, so that a reload does not repeat the action."""
-    response = redirect(view().to(path, **query), 303)
+    return go(view().to(path, **query))
+
+
+def go(path: str) -> Response:
+    """Redirect the browser to a path that `link` returned."""
+    response = redirect(path, 303)
     assert isinstance(response, Response)  # noqa: S101 - Flask's class; the annotation has its base class
     return response
 

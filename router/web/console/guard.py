@@ -4,12 +4,12 @@ import time
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, g, redirect, request
+from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from router.errors import RouterError, StoreUnavailable
 from router.web import same_origin
-from router.web.console.desk import Desk, View, link
+from router.web.console.desk import Desk, View, go, link
 from router.web.console.page import HEADERS, page
 from router.web.public import doubt, page_base
 
@@ -101,9 +101,7 @@ def cookie_name(base: str) -> str:
 
 def _to_sign_in(base: str, *, was_in: bool) -> Response:
     wanted = _path() if request.method == "GET" else ""
-    response = redirect(link(base, "sign-in", {"next": wanted, "ended": "1" if was_in else ""}), 303)
-    assert isinstance(response, Response)  # noqa: S101 - Flask's class; the annotation has its base class
-    return response
+    return go(link(base, "sign-in", {"next": wanted, "ended": "1" if was_in else ""}))
 
 
 def _path() -> str:

@@ -1,10 +1,10 @@
 """The filter of lists of messages: it is the query of the page, so that a filtered list has a link."""
 
-import datetime as dt
 from collections.abc import Mapping
 from itertools import islice
 from typing import Final
 
+from router.iso_time import ms_of
 from router.message.channel import CHANNELS
 from router.queries.delivery_filter import STATES, Wanted
 from router.store import Store
@@ -13,6 +13,8 @@ from router.web.console.message_rows import HELD
 
 # The maximum number of flows searched for a target.
 _FLOWS: Final = 5000
+# The digits of any time in ms.
+TIME_DIGITS: Final = 15
 SHOWN_STATES: Final = (*STATES, HELD)
 _FILTERS: Final = ("status", "from", "to", "flow", "channel", "language", "target", "error", "after", "before")
 
@@ -55,8 +57,7 @@ def read_time(filters: Mapping[str, str], name: str, wrong: list[str]) -> int:
     if not text:
         return 0
     try:
-        moment = dt.datetime.fromisoformat(text)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
+        return ms_of(text)
+    except ValueError:
         wrong.append(f"{name.capitalize()} must be a time in UTC such as 2026-05-31T22:00, not {text[:40]!r}.")
         return 0

@@ -9,9 +9,10 @@ from router.message.channel import CHANNELS
 from router.queries.delivery_page import Place, read_page_of
 from router.sid import is_sid
 from router.web.console.desk import Desk, see, view
-from router.web.console.message_filter import SHOWN_STATES, read_filters, read_time, read_wanted
+from router.web.console.message_filter import SHOWN_STATES, TIME_DIGITS, read_filters, read_time, read_wanted
 from router.web.console.message_rows import names, row
 from router.web.console.page import page
+from router.web.number import whole_number
 
 SIZE: Final = 50
 
@@ -58,8 +59,10 @@ def register(console: Blueprint, desk: Desk) -> None:
 
 
 def _place(text: str, wrong: list[str]) -> Place | None:
-    time, _, sid = text.partition("-")
-    if text and not (time.isascii() and time.isdecimal() and len(time) < 16 and is_sid(sid, "SM", "MM", "IM")):  # noqa: PLR2004 - digits of any time in ms
+    first, _, sid = text.partition("-")
+    time = whole_number(first, TIME_DIGITS)
+    if time is not None and is_sid(sid, "SM", "MM", "IM"):
+        return time, sid
+    if text:
         wrong.append("This page does not exist; the first page is shown.")
-        return None
-    return (int(time), sid) if text else None
+    return None

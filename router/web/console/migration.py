@@ -18,6 +18,7 @@ from router.web.console.addresses import find_flow
 from router.web.console.desk import Desk, now_ms, see, view
 from router.web.console.guard import Refused
 from router.web.console.page import page
+from router.web.number import whole_number
 
 # The maximum number of flows that the list reads, and of the last day's messages in which a page counts contacts.
 _LOOKS: Final = 5000
@@ -85,10 +86,11 @@ def _start(old: FlexFlow, store: Store, *, by: str, now: int) -> Way:
 
 def _share(old: FlexFlow, store: Store, *, by: str, now: int) -> Way:
     text = request.form.get("percent", "").strip()
-    if not (text.isascii() and text.isdecimal() and len(text) <= 2):  # noqa: PLR2004 - digits of 99
+    percent = whole_number(text, len(str(_MOST_PERCENT)))
+    if percent is None:
         reason = f"{text[:20]!r} is not a share from 0 to {_MOST_PERCENT} %. Nothing was changed."
         raise Refused(400, "No such share", reason)
-    return migration_steps.share(old, int(text), store, by=by, now=now)
+    return migration_steps.share(old, percent, store, by=by, now=now)
 
 
 _STEPS: Final[Mapping[str, Step]] = {

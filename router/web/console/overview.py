@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, request
 
 from router.errors import StoreUnavailable
 from router.queries.checks import Check, stored
 from router.settings import Settings
 from router.store import Store
-from router.web.console.desk import Desk, link, now_ms, see, view
+from router.web.console.desk import Desk, go, link, now_ms, see, view
 from router.web.console.page import page
 
 _ACCOUNTS = 200
@@ -28,9 +28,7 @@ def register(console: Blueprint, desk: Desk) -> None:
     @console.get("/")
     def first() -> Response:
         sid = next((account.sid for account in desk.settings.accounts), "")
-        response = redirect(link(view().base, f"{sid}/" if sid else "accounts"), 303)
-        assert isinstance(response, Response)  # noqa: S101 - Flask's class; the annotation has its base class
-        return response
+        return go(link(view().base, f"{sid}/" if sid else "accounts"))
 
     @console.get("/accounts")
     def accounts() -> Response:

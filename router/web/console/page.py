@@ -8,7 +8,8 @@ from flask import Response, g, request
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from router.message.masking import mask
-from router.printable import ago, clean, utc
+from router.iso_time import utc
+from router.printable import ago, clean
 from router.web.console import static
 from router.web.console.desk import View, link
 

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from itertools import islice
+from typing import Final
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
@@ -16,7 +17,12 @@ from router.store.deliveries import Delivery
 from router.web.console.dead_letters import SELECTED, dead_filters, found_dead
 from router.web.console.desk import Desk, now_ms, see, view
 from router.web.console.guard import Refused
+from router.web.console.message_filter import TIME_DIGITS
 from router.web.console.page import page
+from router.web.number import whole_number
+
+# The digits of a rate; a rate above the maximum counts as the maximum.
+_RATE_DIGITS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +121,17 @@ def _sids() -> list[str]:
 
 
 def _until() -> int:
-    text = request.form.get("until", "")
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):  # noqa: PLR2004 - digits of any time in ms
+    until = whole_number(request.form.get("until", ""), TIME_DIGITS)
+    if until is None:
         raise Refused(
             400, "The form is incomplete", "The time up to which messages are replayed is missing. Nothing was changed."
         )
-    return min(int(text), now_ms())
+    return min(until, now_ms())
 
 
 def _rate(text: str) -> int:
-    known = text.isascii() and text.isdecimal() and len(text) < 6  # noqa: PLR2004 - digits of any allowed rate
-    return min(max(int(text), 1), RATE_MOST) if known else RATE
+    rate = whole_number(text, _RATE_DIGITS)
+    return RATE if rate is None else min(max(rate, 1), RATE_MOST)
 
 
 def _left(job: BulkReplay) -> int:

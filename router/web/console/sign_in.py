@@ -4,9 +4,9 @@ import hmac
 import time
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, g, redirect, request
+from flask import Blueprint, Response, g, request
 
-from router.web.console.desk import Desk, link, view
+from router.web.console.desk import Desk, go, link, view
 from router.web.console.guard import Refused, cookie_name
 from router.web.console.page import page
 from router.web.public import client_address
@@ -35,7 +35,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             return _form(403, wrong="This is not one of the passwords.")
         desk.store.failures.succeeded(client)
         id_ = desk.store.sessions.begin(role, password, now=time.time())
-        response = _redirect(_next() or link(g.base, ""))
+        response = go(_next() or link(g.base, ""))
         secure = g.base.startswith("https:")
         # Strict over plain HTTP, where browsers may not send Sec-Fetch-Site.
         response.set_cookie(
@@ -55,7 +55,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             for account in desk.settings.accounts:
                 desk.store.changes.note(account.sid, view().who, "signed out everywhere")
         desk.store.sessions.end(view().id_)
-        response = _redirect(link(g.base, "sign-in"))
+        response = go(link(g.base, "sign-in"))
         response.delete_cookie(
             cookie_name(g.base), path="/", secure=g.base.startswith("https:"), httponly=True, samesite="Lax"
         )
@@ -81,9 +81,3 @@ def _next() -> str:
     parts = urlsplit(wanted)
     console = link(g.base, "")
     return wanted if not parts.scheme and not parts.netloc and wanted.startswith(console) and "\\" not in wanted else ""
-
-
-def _redirect(path: str) -> Response:
-    response = redirect(path, 303)
-    assert isinstance(response, Response)  # noqa: S101 - Flask's class; the annotation has its base class
-    return response

@@ -11,18 +11,20 @@ from flask import Blueprint, Response, request
 from router.chat.ending import EVENT, asks
 from router.chat.resource import participant, participants
 from router.chat.session import IDENTITY_MOST
-from router.printable import utc
+from router.iso_time import utc
 from router.sid import new_sid
 from router.store.chat_record import Chat, Participant
 from router.web.conversations.conversations import PAGE_MOST, add_rule
 from router.web.conversations.finding import Asked, Finder, now_ms, read_attributes, read_text
 from router.web.errors import ApiError, invalid, not_found
 from router.web.form import read_form
+from router.web.number import whole_number
 from router.web.paging import json_response, no_content, page_body, read_page
 
 _ONCE: Final = ("Identity", "Attributes", "LastReadMessageIndex", "Typing", "MessagingBinding.Address")
 # Without the visitor. Limited because each request of the visitor reads the chat's record.
 _MOST: Final = 50
+_INDEX_DIGITS: Final = 9  # more messages than a chat has
 
 
 def blueprint(finder: Finder) -> Blueprint:
@@ -101,9 +103,10 @@ def _change(finder: Finder, chat: Chat, current: Participant) -> Participant:
     if (attributes := read_attributes(form)) is not None:
         changed = replace(changed, attributes=attributes)
     if text := form.get("LastReadMessageIndex", ""):
-        if not (text.isascii() and text.isdecimal() and len(text) < 10):  # noqa: PLR2004 - more than a chat has
+        index = whole_number(text, _INDEX_DIGITS)
+        if index is None:
             raise invalid("LastReadMessageIndex", f"{text[:20]!r} is not the index of a message")
-        changed = replace(changed, read=int(text), read_at=now)
+        changed = replace(changed, read=index, read_at=now)
     chats = finder.store.chats
     if typing := form.get("Typing", ""):
         if typing != "true":
