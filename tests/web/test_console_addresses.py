@@ -138,6 +138,21 @@ def test_a_change_is_previewed_over_the_last_hour(world: World, admin: Person) -
     assert "its Match is never true" in never
 
 
+def test_languages_are_listed_as_people_write_them(world: World, admin: Person) -> None:
+    """A preview, the page of an address and its changes show several languages as `en, es`."""
+    flow = world.flow("http://127.0.0.1:9/", friendly_name="Several", language=("es",))
+    edited = form_of(admin.get(f"{HERE}/addresses/{flow.sid}/edit"))
+    assert edited["Language"] == "es"
+    edited |= {"Language": "es,pt"}
+    previewed = text_of(admin.post(f"{HERE}/addresses/{flow.sid}/edit", edited | {"do": "preview"}))
+    assert "language es → es, pt" in " ".join(previewed.split())
+    assert admin.post(f"{HERE}/addresses/{flow.sid}/edit", edited).status == 303
+    page = admin.get(f"{HERE}/addresses/{flow.sid}")
+    assert "Language es, pt" in " ".join(text_of(page).split())
+    assert b"Language=es,pt&#39;" in page.body or b"Language=es,pt'" in page.body
+    assert "language: es → es, pt" in " ".join(text_of(admin.get(f"{HERE}/changes")).split())
+
+
 def test_the_switches_say_what_they_do(world: World, admin: Person) -> None:
     """Each switch changes one property and the page says which; a conflict is 409, an unknown switch 400."""
     flow = world.flow("http://127.0.0.1:9/", friendly_name="Switched")

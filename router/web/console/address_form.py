@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from router.errors import InvalidFlow
 from router.flow.file import REQUIRED
@@ -15,6 +15,7 @@ from router.flow.record import to_record
 from router.flow.resource import from_parameters
 from router.message.channel import WEB
 from router.sid import new_sid
+from router.web.console.page import value
 from router.web.errors import flow_code
 
 # The sections of the page with their parameters; the last section has all other parameters.
@@ -178,10 +179,5 @@ def _words(name: str) -> str:
 def _text(each: Field, flow: FlexFlow | None) -> str:
     if each.write_only or (flow and each.wire in _OF_THE_TYPE and not is_given(flow, each)):
         return ""
-    if flow is None:
-        value: Any = SUGGESTED.get(each.wire, each.default)
-    else:
-        value = value_of(flow, each.attribute)
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    found = SUGGESTED.get(each.wire, each.default) if flow is None else value_of(flow, each.attribute)
+    return value(found, comma=",")

@@ -15,11 +15,14 @@ from router.queries.flow_warnings import around_address
 from router.sid import is_sid
 from router.web.console.desk import Desk, see, view
 from router.web.console.guard import Refused
-from router.web.console.page import page
+from router.web.console.page import page, value
+from router.web.number import whole_number
 
 SIZE: Final = 50
 # The maximum number of flows that are read for one page of the list.
 _LOOKS: Final = 5000
+# The digits of any place in the list.
+_PLACE_DIGITS: Final = 15
 _STATES: Final = ("enabled", "disabled", "paused")
 
 
@@ -31,11 +34,10 @@ def register(console: Blueprint, desk: Desk) -> None:
     @console.get("/<account_sid>/addresses")
     def addresses() -> Response:
         filters = {name: request.args.get(name, "").strip()[:256] for name in ("q", "channel", "integration", "state")}
-        beyond = request.args.get("page", "")
-        beyond = beyond if beyond.isascii() and beyond.isdecimal() and len(beyond) < 16 else ""  # noqa: PLR2004 - digits of any place
+        beyond = whole_number(request.args.get("page", ""), _PLACE_DIGITS)
         found: list[tuple[int, FlexFlow]] = []
         looked, last = 0, 0
-        for each in islice(store.flows.placed(view().sid, beyond=int(beyond) if beyond else None), _LOOKS):
+        for each in islice(store.flows.placed(view().sid, beyond=beyond), _LOOKS):
             looked, last = looked + 1, each.place
             if each.flow and _takes(each.flow, filters):
                 found.append((each.place, each.flow))
@@ -47,7 +49,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             flows=[flow for _, flow in found],
             looked=looked,
             following=str(last) if len(found) == SIZE or looked == _LOOKS else "",
-            first=not beyond,
+            first=beyond is None,
             channels=CHANNEL_TYPES,
             integrations=INTEGRATION_TYPES,
             states=_STATES,
@@ -102,17 +104,11 @@ def find_flow(desk: Desk, sid: str) -> FlexFlow:
 
 def _facts(flow: FlexFlow) -> list[tuple[str, str]]:
     """Return the parameters that are set in a flow, with their values."""
-    facts = []
-    for each in FIELDS:
-        if is_given(flow, each) and each.used_by(flow.integration.type, flow.channel_type):
-            value = value_of(flow, each.attribute)
-            if each.write_only:
-                facts.append((each.wire, "set"))
-            elif isinstance(value, tuple):
-                facts.append((each.wire, ", ".join(map(str, value))))
-            else:
-                facts.append((each.wire, str(value).lower() if isinstance(value, bool) else str(value)))
-    return facts
+    return [
+        (each.wire, "set" if each.write_only else value(value_of(flow, each.attribute)))
+        for each in FIELDS
+        if is_given(flow, each) and each.used_by(flow.integration.type, flow.channel_type)
+    ]
 
 
 def _curl(flow: FlexFlow) -> str:
@@ -120,9 +116,6 @@ def _curl(flow: FlexFlow) -> str:
     lines = [f"curl -X POST {view().base}/v1/FlexFlows -u $TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN"]
     for each in FIELDS:
         if (each.required or is_given(flow, each)) and not each.write_only:
-            value = value_of(flow, each.attribute)
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            text = text.lower() if isinstance(value, bool) else text
-            quoted = f"{each.wire}={text}".replace("'", "'\\''")
+            quoted = f"{each.wire}={value(value_of(flow, each.attribute), comma=',')}".replace("'", "'\\''")
             lines.append(f"  --data-urlencode '{quoted}'")
     return " \\\n".join(lines)

@@ -7,8 +7,8 @@ from typing import Any, Final
 from flask import Response, g, request
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from router.message.masking import mask
 from router.iso_time import utc
+from router.message.masking import mask
 from router.printable import ago, clean
 from router.web.console import static
 from router.web.console.desk import View, link
@@ -54,8 +54,10 @@ def _environment() -> Environment:
     return environment
 
 
-def value(raw: object) -> str:
-    """Return a value as flow files write it."""
+def value(raw: object, *, comma: str = ", ") -> str:
+    """Return a value of a flow as text; `comma` separates those of a list."""
+    if isinstance(raw, tuple | list):
+        return comma.join(map(str, raw))
     return str(raw).lower() if isinstance(raw, bool) else str(raw)
 
 
