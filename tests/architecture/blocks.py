@@ -1,4 +1,4 @@
-"""The code blocks of README and docs/: what is in them, where they begin, and the commands of those that are shell."""
+"""The code blocks of README and docs/: their text, their place, and the `router` commands in them."""
 
 import re
 import shlex
@@ -9,14 +9,14 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-# A block without a language is shell: what is neither has `text`.
+# A block without a language is shell; other text has the language `text`.
 SHELL: Final = ("", "sh", "console")
 _BLOCK: Final = re.compile(
     r"(?:<!-- file: (?P<file>[^\n]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _SPAN: Final = re.compile(r"`(router [^`]+)`")
 _PROMPT: Final = "$ "
-# What stands for a value on a page, and such a value.
+# The placeholders of values on a page, and a value for each.
 _VALUES: Final = (
     (re.compile(r"\b([A-Z]{2})…"), r"\g<1>" + "0" * 32),
     (re.compile(r"\+1…"), "+15005550006"),
@@ -26,7 +26,7 @@ _VALUES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of a page; `file` names the file that the page has of it, with which a test plays the page."""
+    """A block of a page; `file` is the name under which the page's test saves it, "" for none."""
 
     place: str
     language: str
@@ -47,7 +47,7 @@ def blocks() -> list[Block]:
 
 
 def script(block: Block) -> str:
-    """Return what is typed: in a `console`, what follows the prompt; otherwise all of it."""
+    """Return the commands of a block: in a `console` the text after each prompt, otherwise the whole text."""
     if block.language != "console":
         return block.text
     typed = (line.removeprefix(_PROMPT) for line in block.text.splitlines() if line.startswith(_PROMPT))
@@ -55,7 +55,7 @@ def script(block: Block) -> str:
 
 
 def router_commands(text: str) -> Iterator[list[str]]:
-    """Yield the words after `router` for each such command of a script, with values in the place of `…`."""
+    """Yield the words after `router` for each such command of a script, with values for the placeholders."""
     for line in text.replace("\\\n", " ").splitlines():
         for pattern, value in _VALUES:
             line = pattern.sub(value, line)  # noqa: PLW2901 - the same line, complete
@@ -72,7 +72,7 @@ def router_commands(text: str) -> Iterator[list[str]]:
 
 
 def spans() -> list[tuple[str, str]]:
-    """Return the commands that stand in the text of the pages, as `router flows apply`, and where."""
+    """Return the commands in the sentences of the pages, such as `router flows apply`, each with its place."""
     return [
         (f"{page.relative_to(ROOT)}:{line}", span)
         for page in PAGES

@@ -1,7 +1,7 @@
-"""The locks: the exact version of everything that the project needs, as it is installed here; `make lock` writes them.
+"""The lock files: the exact version of every package that the project needs; `make lock` writes them.
 
-To take a newer version, install it (`.venv/bin/pip install -U gunicorn`), run the tests, and write the locks. What else
-is installed, as a handler's dependencies, is not in them.
+To update a package, install the new version (`.venv/bin/pip install -U gunicorn`), run the tests, and write the lock
+files. Other installed packages, such as a handler's dependencies, are not in them.
 """
 
 import tomllib
@@ -23,7 +23,7 @@ RUNTIME = """\
 TEST = """\
 # What `make test` installs beside requirements.lock: linters, type checkers, pytest. Written by `make lock`.
 """
-# Where the locks have to serve: some libraries need more on an older 3.11 (Debian's is 3.11.2), or on another platform.
+# The machines for which the lock files are valid; on some versions and platforms packages need further ones.
 MACHINES = [
     {"python_full_version": full, "python_version": full.rpartition(".")[0], "sys_platform": name}
     for full in ("3.11.0", "3.11.9", "3.12.9", "3.13.9", "3.14.1")
@@ -32,7 +32,7 @@ MACHINES = [
 
 
 def locks() -> dict[str, str]:
-    """Return what each lock has to say."""
+    """Return the content of each lock file."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     runtime = _needed([*project["build-system"]["requires"], *project["project"]["dependencies"]])
     test = _needed(project["project"]["optional-dependencies"]["test"])
@@ -40,7 +40,7 @@ def locks() -> dict[str, str]:
 
 
 def _needed(requirements: Iterable[str]) -> set[tuple[str, str]]:
-    """Return name and version of what is installed for these requirements and for theirs, on any of the machines.
+    """Return name and version of the installed packages that these requirements need, directly or not, on any machine.
 
     Raises:
         PackageNotFoundError: one of them is not installed here.
@@ -69,7 +69,7 @@ def _lines(packages: set[tuple[str, str]]) -> str:
 
 
 def main() -> None:
-    """Write both."""
+    """Write both lock files."""
     for name, text in locks().items():
         (ROOT / name).write_text(text, encoding="utf-8")
 

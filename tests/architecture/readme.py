@@ -1,6 +1,6 @@
 """The parts of the documentation that are derived from the code; `make docs` writes them.
 
-Such a part stands between two comments, as `<!-- settings -->` and `<!-- /settings -->`.
+Such a part is between two comments, such as `<!-- settings -->` and `<!-- /settings -->`.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def settings() -> str:
-    """Return the table of what the environment may say."""
+    """Return the table of the settings that can be environment variables."""
     rows = (row for row in table() if row.variable)
     return _table(
         ("Variable", "Holds", "Default", "Meaning"), ((f"`{r.variable}`", r.type, r.default, r.help) for r in rows)
@@ -28,7 +28,7 @@ def settings() -> str:
 
 
 def file_settings() -> str:
-    """Return the table of what only the file may say."""
+    """Return the table of the settings that can be only in the file."""
     rows = (row for row in table() if not row.variable)
     return _table(("In the file", "Holds", "Meaning"), ((f"`{r.key}`", r.type, r.help) for r in rows))
 
@@ -55,13 +55,13 @@ def flow_parameters() -> str:
 
 
 def match_variables() -> str:
-    """Return the table of what a Match may ask for."""
+    """Return the table of the variables that a Match can use."""
     rows = VARIABLES.values()
     return _table(("Name", "Type", "Holds"), ((f"`{each.name}`", each.type, each.help) for each in rows))
 
 
 def match_functions() -> str:
-    """Return the table of the functions that a Match may use."""
+    """Return the table of the functions that a Match can use."""
     return _table(("Function", "Says"), ((f"`{each.written}`", each.help) for each in FUNCTIONS))
 
 
@@ -108,7 +108,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
 
 
 def written(name: str) -> str:
-    """Return what the document says in this part; raise ValueError when it has no such part."""
+    """Return this part of its document; raise ValueError if the document has no such part."""
     file, _ = PARTS[name]
     begin, end = _marks(name)
     _, found, rest = (ROOT / file).read_text().partition(begin)
@@ -119,7 +119,7 @@ def written(name: str) -> str:
 
 
 def main() -> None:
-    """Write every part anew."""
+    """Write every part into its document."""
     for name, (file, derive) in PARTS.items():
         document = (ROOT / file).read_text()
         begin, end = (document.index(mark) for mark in _marks(name))
@@ -137,7 +137,7 @@ def _required(wire: str) -> str:
 
 
 def _only(field: Field) -> str:
-    """Name the integration types, or the channels, that alone use a parameter."""
+    """Return the only integration types or channels that use a parameter, in brackets, "" for all."""
     names = ", ".join(f"`{name}`" for name in (*field.types, *field.channels))
     return f" ({names})" if names else ""
 

@@ -1,4 +1,4 @@
-"""Advice can be followed: each `router …` in a message, a help text or a document is a command with such options."""
+"""Each `router …` in a message, a help text or a document is an existing command with existing options."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
 def _texts(source: str) -> Iterator[str]:
-    """Give every text of a module, f-strings with … for what they put in, and texts side by side as one."""
+    """Yield every string of a module: f-strings with … for their values, adjacent strings as one."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
@@ -55,15 +55,15 @@ def _command(words: list[str]) -> tuple[click.Command, list[str]]:
     return command, words
 
 
-def test_there_is_advice() -> None:
-    """The search finds what it is for: messages, help texts and documents."""
+def test_commands_are_found_in_messages_and_documents() -> None:
+    """The search finds commands in messages, help texts and documents, so that the next test is not empty."""
     files = {file for file, _ in NAMED}
     assert {"router/cli/here.py", "README.md", "docs/operations.md", "router/cli/connect/connect.py"} <= files
 
 
 @pytest.mark.parametrize(("file", "typed"), NAMED)
-def test_it_can_be_typed(file: str, typed: str) -> None:
-    """The command exists, and so does every option that is named with it."""
+def test_a_named_command_and_its_options_exist(file: str, typed: str) -> None:
+    """The named command exists, and so does every option that is named with it."""
     command, words = _command(re.split(r" \| |   ", typed)[0].split())
     known = {option for each in command.get_params(click.Context(command)) for option in each.opts}
     assert not [each for each in _OPTION.findall(" ".join(words)) if each not in known], file

@@ -8,7 +8,7 @@ import pytest
 from tests.architecture.blocks import ROOT
 
 FOLDERS = ("tests/core", "tests/architecture")
-# What starts one: fixtures of tests/conftest.py, and what the other folders have to offer.
+# Servers are started by these fixtures of tests/conftest.py, and by these modules.
 FIXTURES = {"valkey", "redis_url", "spare_valkey"}
 SERVERS = (
     "tests.valkey",
@@ -22,14 +22,14 @@ SERVERS = (
 FILES = sorted(file for folder in FOLDERS for file in (ROOT / folder).glob("*.py"))
 
 
-def test_it_runs_these_folders() -> None:
-    """The Makefile names the folders that are looked at here."""
+def test_make_check_runs_these_folders() -> None:
+    """`make check` runs the folders that this file checks."""
     assert f"pytest -q {' '.join(FOLDERS)}\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_server_is_started(file: Path) -> None:
-    """No test takes a store, or imports from a folder whose tests start servers."""
+    """No test of these folders uses a store's fixture, or imports a module that starts servers."""
     nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
     assert not [node.arg for node in nodes if isinstance(node, ast.arg) and node.arg in FIXTURES]
     assert not [node.module for node in nodes if isinstance(node, ast.ImportFrom) and _starts_one(node.module or "")]

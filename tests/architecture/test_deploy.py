@@ -1,4 +1,4 @@
-"""The files of deploy/ agree with the product: names of settings, metrics and programs, times and limits."""
+"""The files of deploy/ match the product: names of settings, metrics and programs, times and limits."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ def text(name: str) -> str:
 
 
 def unit() -> list[tuple[str, str]]:
-    """Return the directives of the systemd unit, in order; a name may come more than once."""
+    """Return the directives of the systemd unit, in order; a name may be there several times."""
     lines = (line.partition("=") for line in text("router.service").splitlines() if re.match(r"\w+=", line))
     return [(name, value) for name, _, value in lines]
 
@@ -36,14 +36,14 @@ def settings() -> set[str]:
 
 
 def test_the_unit_starts_what_is_installed() -> None:
-    """Its programs are those of the package and of gunicorn, and its settings exist."""
+    """The unit's programs are those of the package and of gunicorn, and its settings exist."""
     started = [shlex.split(value)[0] for name, value in unit() if name in {"ExecStart", "ExecReload"}]
     assert set(started) <= {f"{PROGRAMS}gunicorn", f"{PROGRAMS}router"}
     assert {value.partition("=")[0] for name, value in unit() if name == "Environment"} <= settings()
     assert "gunicorn -c python:router.process.gunicorn_conf wsgi:app" in of_unit("ExecStart")
 
 
-def test_a_stop_has_the_time_that_it_needs() -> None:
+def test_the_stop_timeouts_exceed_gunicorns() -> None:
     """Unit and guide allow more than gunicorn's graceful timeout."""
     configuration = (ROOT / "router" / "process" / "gunicorn_conf.py").read_text(encoding="utf-8")
     [graceful] = re.findall(r"^graceful_timeout = (\d+)$", configuration, re.MULTILINE)
@@ -53,14 +53,14 @@ def test_a_stop_has_the_time_that_it_needs() -> None:
     assert all(int(seconds) > int(graceful) for seconds in (of_unit("TimeoutStopSec"), container, pod))
 
 
-def test_the_proxy_lets_through_what_the_router_takes() -> None:
-    """The largest body and the longest query that the router accepts pass nginx."""
+def test_nginx_forwards_the_largest_requests_that_the_router_accepts() -> None:
+    """Nginx's limits are at least the largest body and the longest query that the router accepts."""
     assert f"client_max_body_size {BODY_MOST // 1024}k;" in text("nginx.conf")
     assert "large_client_header_buffers 8 64k;" in text("nginx.conf")
 
 
 def test_the_image_is_made_of_files_that_exist() -> None:
-    """What the Dockerfile copies exists and is sent to the builder; its settings and its programs exist."""
+    """The files that the Dockerfile copies exist and are sent to the builder; its settings and programs exist."""
     dockerfile = text("Dockerfile")
     copied = [
         name for names in re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE) for name in names.split()
@@ -71,7 +71,7 @@ def test_the_image_is_made_of_files_that_exist() -> None:
     assert f"ENV PATH={PROGRAMS.rstrip('/')}:$PATH" in dockerfile
 
 
-def test_alerts_ask_for_metrics_that_exist() -> None:
+def test_alerts_use_existing_metrics() -> None:
     """Each alert's expression names only metrics and labels of the router, and each alert has a summary."""
     rows = [[cell.strip(" `") for cell in line.split("|")[1:5]] for line in written("metrics").splitlines()[2:]]
     known = {name for name, *_ in rows} | {f"{name}_bucket" for name, kind, *_ in rows if kind == "histogram"}

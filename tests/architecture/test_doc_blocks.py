@@ -33,14 +33,14 @@ def of(*languages: str) -> pytest.MarkDecorator:
 
 
 def test_every_block_is_known() -> None:
-    """Every language of a code block is checked, or listed here as one that is not."""
+    """Every language of a code block is checked by a test, or listed in `OTHER`."""
     known = {*SHELL, *OTHER, "toml", "python", "conf"}
     assert not [(block.place, block.language) for block in BLOCKS if block.language not in known]
 
 
 @of("toml")
 def test_toml_is_loaded(block: Block, tmp_path: Path) -> None:
-    """Flows can be applied as they stand, to an account that has none; other tables are settings."""
+    """A TOML block with flows can be applied to an account without flows; any other TOML block is valid settings."""
     document = tomllib.loads(block.text)
     if "flow" not in document:
         file = tmp_path / "router.toml"
@@ -61,7 +61,7 @@ def test_toml_is_loaded(block: Block, tmp_path: Path) -> None:
 
 @of("python")
 def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All names are defined and can be imported; what starts no server of its own runs from its first line."""
+    """A Python block has no undefined name, and runs; of a block that a page's test runs only the imports are run."""
     monkeypatch.setenv("TWILIO_ACCOUNT_SID", ACCOUNT)
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", "0" * 32)
     tree = ast.parse(block.text, block.place)
@@ -80,7 +80,7 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @of(*SHELL)
 def test_shell_can_be_typed(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is valid shell, and every `router …` in it names a command, options and values that there are."""
+    """A shell block is valid, and every `router …` in it has an existing command, options and values."""
     text = script(block)
     bash = ["/bin/bash", "-n"]
     parsed = subprocess.run(bash, input=text, capture_output=True, text=True, check=False)
@@ -89,12 +89,12 @@ def test_shell_can_be_typed(block: Block, tmp_path: Path, monkeypatch: pytest.Mo
     for words in router_commands(text):
         for name in words:
             if re.fullmatch(r"[\w-]+\.(toml|jsonl)", name):
-                (tmp_path / name).touch()  # some options want a file that there is
+                (tmp_path / name).touch()  # some options need an existing file
         parse(words)
 
 
 def parse(words: list[str]) -> None:
-    """Parse a command line as it would be before the command does something.
+    """Parse a command line without running the command.
 
     Raises:
         UsageError: there is no such command, option or value.
@@ -110,7 +110,7 @@ def parse(words: list[str]) -> None:
 
 @pytest.mark.parametrize("span", [pytest.param(text, id=f"{place} {text}") for place, text in spans()])
 def test_a_command_in_the_text_exists(span: str) -> None:
-    """A command that a sentence mentions is one that there is, with its options; values may be left out."""
+    """A command in a sentence exists, and so do its options; their values may be left out."""
     command: click.Command = main
     words = span.split()[1:]
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
@@ -123,6 +123,6 @@ def test_a_command_in_the_text_exists(span: str) -> None:
 
 
 @of("conf")
-def test_a_configuration_is_that_of_the_product(block: Block) -> None:
-    """What a store of the operator's own needs is what the embedded one has."""
+def test_a_store_configuration_is_that_of_the_embedded_store(block: Block) -> None:
+    """The lines that a page gives for a store of the operator are lines of the embedded store's configuration."""
     assert set(block.text.splitlines()) <= set(CONFIG.read_text(encoding="utf-8").splitlines())

@@ -1,4 +1,4 @@
-"""What the product has, its documentation names: settings, commands and flow parameters, word by word."""
+"""The documentation has all settings, commands and flow parameters, with the same words as the code."""
 
 import ast
 import dataclasses
@@ -18,15 +18,15 @@ from tests.architecture.readme import PARTS, ROOT, written
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_the_derived_parts_are_what_the_code_says(name: str) -> None:
-    """A setting, command or parameter that is added, renamed or explained anew is so in the documentation too."""
+def test_the_derived_parts_match_the_code(name: str) -> None:
+    """A derived part of the documentation has the names and explanations of the code (`make docs` writes it)."""
     _, derive = PARTS[name]
     assert written(name) == derive(), "run `make docs`"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_says_in_the_list_what_it_says_itself(name: str) -> None:
-    """`router --help` imports no command; its summaries are read out of their files, and are what they say."""
+def test_the_list_of_commands_has_each_commands_own_summary(name: str) -> None:
+    """The summaries in `router --help`, which are read from the files without importing them, are the commands' own."""
     command = main.get_command(click.Context(main), name)
     assert command is not None
     assert (command.help or "").split("\n\n")[0].replace("\n", " ") == summary(name)
@@ -49,7 +49,7 @@ def test_the_log_has_the_events_and_fields_that_are_described() -> None:
 
 
 def test_a_flow_parameter_is_listed_as_in_a_file() -> None:
-    """The name in the second column of a flow's parameters is the one that JSON and flow files have."""
+    """The second column of the flow parameters has their names in JSON and flow files."""
     rows = [line.split("|") for line in written("flow-parameters").splitlines()[2:]]
     assert [row[2].strip(" `") for row in rows] == [each.key for each in FIELDS]
 
@@ -60,7 +60,7 @@ def test_every_document_is_linked() -> None:
     assert not [file.name for file in (ROOT / "docs").glob("*.md") if f"docs/{file.name}" not in readme]
 
 
-def test_what_a_handler_gets_is_listed() -> None:
+def test_the_fields_of_a_message_are_documented() -> None:
     """docs/handlers.md names every field and property of a message."""
     page = (ROOT / "docs" / "handlers.md").read_text()
     named = {each.name for each in dataclasses.fields(Message)}
@@ -69,7 +69,7 @@ def test_what_a_handler_gets_is_listed() -> None:
 
 
 def test_the_examples_of_a_match_work() -> None:
-    """The flows in the documentation can be saved."""
+    """Every `Match` in docs/matching.md can be saved."""
     document = (ROOT / "docs" / "matching.md").read_text()
     examples = re.findall(r"```cel\n(.*?)```", document, re.DOTALL)
     examples += [match for toml in re.findall(r"```toml\n(.*?)```", document, re.DOTALL) for match in _matches(toml)]
@@ -82,8 +82,8 @@ def _matches(toml: str) -> list[str]:
     return [flow["match"] for flow in tomllib.loads(toml)["flow"] if "match" in flow]
 
 
-def test_links_between_the_documents_lead_somewhere() -> None:
-    """A file that a document links is there, and so is the heading that the link names."""
+def test_links_between_the_documents_work() -> None:
+    """Every linked file exists, and so does the heading that the link names."""
     dead = []
     for source in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
         for path, anchor in re.findall(r"\]\(([^)\s#:]*)(?:#([^)\s]*))?\)", source.read_text()):

@@ -1,4 +1,4 @@
-"""Each third-party library has one home, so that what it does can be changed in one place."""
+"""Each third-party library is imported only by the packages that are listed for it, so that it can be replaced."""
 
 import sys
 from functools import cache
@@ -6,7 +6,7 @@ from functools import cache
 import grimp
 import pytest
 
-# Library to the modules and packages that may import it. One that is missing here fails: say where it lives.
+# The modules and packages that may import each library. A library that is missing here fails: add it.
 HOMES = {
     "babel": {"router.language"},
     "cel": {"router.match"},
@@ -44,7 +44,7 @@ HOMES = {
     "werkzeug": {"router.web", "router.app"},
     "wordfreq": {"router.language"},
 }
-# Packages that do no I/O and never ask the clock, and the modules in them that read files all the same.
+# Packages without I/O and without the clock, and the modules in them that may read files.
 CORE = ["errors", "message", "flow", "language", "match", "routing", "diagnosis"]
 EXCEPT = {"router.language.detector", "router.language.lexicon"}
 EDGES = {"asyncio", "gevent", "http", "io", "os", "pathlib", "random", "secrets", "socket", "ssl", "time"}
@@ -59,22 +59,22 @@ def _importers(library: str) -> set[str]:
     return _graph().find_modules_that_directly_import(library) if library in _graph().modules else set()
 
 
-def test_every_library_has_a_home() -> None:
-    """A library that is imported anywhere is in the table above, and the table has no library that is not imported."""
+def test_every_library_is_listed() -> None:
+    """The table above has every library that is imported, and no other."""
     external = {module for module in _graph().modules if not f"{module}.".startswith("router.")}
     assert external - set(sys.stdlib_module_names) - {"router"} == set(HOMES)
 
 
 @pytest.mark.parametrize(("library", "homes"), HOMES.items())
-def test_a_library_is_imported_at_home_only(library: str, homes: set[str]) -> None:
-    """Flask is web, redis is store, click is cli: the rest of the house does not know them."""
+def test_a_library_is_imported_only_where_it_may_be(library: str, homes: set[str]) -> None:
+    """Only the listed packages import a library: Flask in web, redis in store, click in cli."""
     at_home = tuple(f"{home}." for home in homes)
     assert not [module for module in _importers(library) if not f"{module}.".startswith(at_home)]
 
 
 @pytest.mark.parametrize("name", CORE)
-def test_the_core_asks_neither_clock_nor_world(name: str) -> None:
-    """Time and chance come in as arguments, so that what the core decides can be tested and explained."""
+def test_the_core_uses_neither_clock_nor_io(name: str) -> None:
+    """The core imports no module for time, randomness or I/O: it gets these values as arguments."""
     modules = {f"router.{name}"} | _graph().find_descendants(f"router.{name}")
     imported = {module: _graph().find_modules_directly_imported_by(module) & EDGES for module in modules - EXCEPT}
     assert not {module: found for module, found in imported.items() if found}

@@ -1,4 +1,4 @@
-"""Every key of the store is in the list of keys.py, which says whose it is, what for, and how it ends."""
+"""Every kind of key in the store is in the list of keys.py, with its owner, purpose and end."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ _LISTED = re.compile(r"^    ([a-z_]+):\{[b0]\}\S* +\| (account|bucket|router) +\
 
 
 def test_every_family_of_keys_is_listed() -> None:
-    """A family that is written anywhere in the store has a row with its owner, reason and end; no row is stale."""
+    """Every kind of key that a module or script names has a row in the list, and every row is of such a kind."""
     folder = Path(keys.__file__).parent
     sources = (file.read_text() for file in folder.rglob("*") if file.suffix in {".py", ".lua"})
     written = {family for source in sources for family in _WRITTEN.findall(source)}

@@ -1,4 +1,4 @@
-"""The chat widget is small, and whole in every language."""
+"""The chat widget is small, and complete in every language."""
 
 import gzip
 import json
@@ -46,13 +46,13 @@ def test_what_a_visitor_loads_is_at_most_15_kilobytes() -> None:
 
 
 def test_every_script_of_the_frame_is_counted() -> None:
-    """No script is loaded by a visitor and left out of the sum."""
+    """The sum above includes every script that a visitor's browser loads."""
     assert {path.name for path in SCRIPTS} == {name for name in FRAME if name.endswith(".js")} | {"widget.js"}
 
 
 @pytest.mark.parametrize("path", LOCALES, ids=lambda path: path.stem)
-def test_a_language_is_whole(path: Path) -> None:
-    """A locale has English's keys in its order, its placeholders, and a form for every plural of the language."""
+def test_a_locale_is_complete(path: Path) -> None:
+    """A locale has the keys of English in the same order, its placeholders, and all plural forms of the language."""
     english, own = words(WEB / "static" / "locales" / "en.json"), words(path)
     rules = Locale.parse(path.stem, sep="-").plural_form
     plurals = {rules(number) for number in range(201)} | {"other"}
@@ -63,8 +63,8 @@ def test_a_language_is_whole(path: Path) -> None:
     assert set(own["unread"]) == plurals
 
 
-def test_the_words_are_those_that_are_used() -> None:
-    """Scripts and templates use every word, and none that is missing; the list of locales is that of the files."""
+def test_the_texts_of_a_locale_are_those_in_use() -> None:
+    """Scripts and templates use every text of a locale, and no other; the list of locales is that of the files."""
     scripts = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     templates = "".join(path.read_text(encoding="utf-8") for path in TEMPLATES)
     english = words(WEB / "static" / "locales" / "en.json")

@@ -142,8 +142,8 @@ def test_a_lost_connection_is_one_message_without_an_answer(cli: Cli) -> None:
         assert "11200 (HTTP retrieval failure) in the debugger and the fallback URL x 2" in result.output
 
 
-def test_without_a_router_the_error_says_how_to_start_one(cli: Cli) -> None:
-    """If no router runs at the address, the error says so, and names Twilio's error code."""
+def test_without_a_router_the_error_names_twilios_error_code(cli: Cli) -> None:
+    """If no program listens at the URL, `simulate` reports that, and the error that Twilio would log."""
     result = cli("simulate", "sms", "--url", "http://127.0.0.1:1/webhooks/sms")
     assert result.exit_code == 1
     assert result.stderr.startswith("router: nothing listens at http://127.0.0.1:1. Twilio would log error 11205 (")

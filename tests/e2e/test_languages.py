@@ -218,7 +218,7 @@ def test_apply_waits_until_all_processes_read_a_new_language(
 def test_explain_routes_as_the_router_does_before_a_language_is_read(
     start: Callable[..., Service], valkey: ValkeyServer, store: FlowStore, processes: Processes
 ) -> None:
-    """While the router has no model of a language yet, `explain` uses none and says so; afterwards both use it."""
+    """While the router has no model of a language yet, `explain` uses none either, and reports that."""
     store.put(_flow(1))
     service = start(valkey.url)
     _until_read(processes, by=1)

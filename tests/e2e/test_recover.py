@@ -177,7 +177,7 @@ def test_a_message_is_recovered_once(recovery: Recovery) -> None:
 
 
 def test_a_recovered_message_is_marked_and_never_answered(recovery: Recovery) -> None:
-    """A recovered message's record says so; the target's answer is not sent, not even to a late webhook."""
+    """A recovered message is marked in its record; the target's answer is not sent, not even to a late webhook."""
     recovery.target.script["/hook"] = _talk
     recovery.flow(response="relay")
     recovery.twilio.message(sid(1), ago(minutes=30))

@@ -494,7 +494,8 @@ def test_apply_warns_of_an_account_that_no_router_serves(demo: RunningRouter) ->
 
 
 def test_reload_without_a_router_fails(tmp_path: Path) -> None:
-    """If no router runs, `router reload` says so, and exits with 1."""
+    """If no router runs, the error of `router reload` names the command that starts one, and the exit status is 1."""
     result = invoke("reload", ROUTER_DATA_DIR=str(tmp_path))
     assert result.exit_code == 1
     assert "no router runs in" in result.stderr
+    assert "start one with `router run`" in result.stderr

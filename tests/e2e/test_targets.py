@@ -107,7 +107,7 @@ def test_the_outcome_follows_from_the_targets_behaviour(  # noqa: PLR0913, PLR09
 
 
 def test_an_unknown_outcome_is_not_repeated_unless_the_flow_allows_it(world: World, target: Target) -> None:
-    """Without `rt` in its RetryPolicy a message that may have been processed is not sent again; the reason says so."""
+    """Without `rt` in its RetryPolicy a message that may have been processed is not sent again."""
     target.script["/bad"] = close
     sid = world.text(flow_to(world, target.url("/bad"), policy=("ct", "5xx"))).sid
     delivery = world.ends(sid)

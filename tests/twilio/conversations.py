@@ -1,6 +1,6 @@
-"""Conversations and Flex Interactions, as far as a router asks them.
+"""Fakes of Conversations and Flex Interactions, as far as the router uses them.
 
-A pair of addresses that an active or inactive conversation is bound to is captured: `receive` adds what comes for it.
+Messages for a pair of addresses that an active or inactive conversation is bound to are captured: `receive` adds them.
 
 https://www.twilio.com/docs/conversations-classic/api and
 https://www.twilio.com/docs/flex/developer/conversations/interactions-api
@@ -23,8 +23,7 @@ _PATH = re.compile(
 class Conversations:
     """The account's conversations, by SID; each has `participants`, `webhooks` and `messages`.
 
-    `studio` has the flows that were started, with the message that did it; `interactions` what was asked of Flex.
-    `index_lag` is how many lists of messages do not have the newest one yet.
+    `studio` has the Studio flows that were started, with the starting message; `interactions` the requests to Flex.
     """
 
     def __init__(self, account_sid: str) -> None:
@@ -40,7 +39,7 @@ class Conversations:
         self.services: set[str] = {"IS" + "0e" * 16, "IS" + "1" * 32}
         self._made = 0
 
-    # -- what happens at Twilio --------------------------------------------------------------------------------------
+    # -- events at Twilio --------------------------------------------------------------------------------------------
 
     def bound(self, theirs: str, ours: str) -> dict[str, Any] | None:
         """Return the conversation that takes the messages of a pair of addresses."""
@@ -54,7 +53,7 @@ class Conversations:
         return None
 
     def receive(self, theirs: str, ours: str, body: str) -> bool:
-        """Take a message from outside, as Twilio does before it calls the number's webhook; say if it was captured."""
+        """Receive a customer's message, as Twilio does before it calls the webhook; return whether it was captured."""
         conversation = self.bound(theirs, ours)
         if conversation is None:
             return False
@@ -62,7 +61,7 @@ class Conversations:
         return True
 
     def make(self, theirs: str = "", ours: str = "", **more: Any) -> dict[str, Any]:
-        """Make a conversation that another program bound to a pair."""
+        """Make a conversation, as another program would, bound to a pair of addresses."""
         conversation = self._new(more.pop("service", "IS" + "0e" * 16), more)
         if theirs:
             binding = {"type": "sms", "address": theirs, "proxy_address": ours}
@@ -70,7 +69,7 @@ class Conversations:
         return conversation
 
     def said(self, theirs: str) -> list[str]:
-        """Return all that a customer said, in all conversations, in order."""
+        """Return the texts of a customer in all conversations, in order."""
         messages = [m for each in self.found.values() for m in each["messages"] if m["author"] == theirs]
         return [str(each["body"]) for each in sorted(messages, key=lambda each: str(each["sid"]))]
 
@@ -105,7 +104,7 @@ class Conversations:
         return part(method, conversation, form, headers)
 
     def _setup(self, path: str) -> Answered | None:
-        """Answer for what stands around Conversations: services, Studio flows, addresses."""
+        """Answer requests to services, Studio flows and addresses."""
         kind, _, name = unquote(path).rpartition("/")
         if kind == "/v1/Services" and name.startswith("IS"):
             return (200, {"sid": name}, {}) if name in self.services else _missing(path)

@@ -1,4 +1,4 @@
-"""A process's senders, made anew for each attempt as after a crash, the Twilio they reach, and their memory."""
+"""Sends messages to a local Twilio with new senders for each attempt, as after a crash, and with a shared memory."""
 
 import json
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ LANE = "0123456789abcdef01234567"
 
 @dataclass
 class Kept:
-    """The store's memory, in this process; `failing` are the numbers of writes that do not reach it."""
+    """Stands for the store's bindings; writes whose numbers are in `failing` fail."""
 
     found: dict[str, dict[str, str]] = field(default_factory=dict)
     failing: set[int] = field(default_factory=set)
     writes: int = 0
 
     def get(self, account_sid: str, lane: str) -> dict[str, str]:
-        """Return what is kept of a conversation."""
+        """Return the bindings of a conversation."""
         return dict(self.found.get(account_sid + lane, {}))
 
     def put(self, account_sid: str, lane: str, known: Mapping[str, str]) -> None:
-        """Keep this instead."""
+        """Replace the bindings of a conversation."""
         self.writes += 1
         if self.writes - 1 in self.failing:
             raise StoreUnavailable("no answer")
@@ -38,7 +38,7 @@ class Kept:
 
 @dataclass
 class Desk:
-    """One process's senders, the Twilio that they reach, and the memory between them."""
+    """Makes attempts at delivery, with the local Twilio and the bindings that the senders share."""
 
     twilio: LocalTwilio
     made: Settings
@@ -47,7 +47,7 @@ class Desk:
     notes: list[str] = field(default_factory=list)
 
     def attempt(self, to: FlexFlow, body: str = "Hola", *, sid: str = "", **changes: Any) -> Attempt:
-        """Make an attempt at delivering a message, a new one without its SID."""
+        """Return an attempt for a message, by default a new one."""
         self.messages += 1
         sid = sid or f"SM{self.messages:032x}"
         raw = message_of(body)
@@ -56,14 +56,14 @@ class Desk:
         return attempt(self.made, to, raw, lane=LANE, **changes)
 
     def of_chat(self, to: FlexFlow, body: str = "Hola", *, chat: str = "c") -> Attempt:
-        """Make an attempt at delivering a message of a web chat's visitor."""
+        """Return an attempt for a message of a web chat's visitor."""
         given = self.attempt(to, body)
         params = {**given.message.params, "ConversationSid": "CH" + chat * 32, "ClientIdentity": "visitor"}
         sid = f"IM{given.message.message_sid[2:]}"
         return replace(given, message=replace(given.message, channel="web", params=params, message_sid=sid))
 
     def send(self, given: Attempt) -> str:
-        """Make the attempt, with senders of its own as after a crash; return what is noted of it."""
+        """Carry out an attempt with new senders, as after a crash; return its note."""
         senders = build(self.made, {}, memory=self.kept)
         try:
             return senders.send(given).note
@@ -83,7 +83,7 @@ class Desk:
         raise AssertionError(f"not delivered after {times} attempts: {failures}")
 
     def clear(self) -> None:
-        """Begin anew, with the same Twilio."""
+        """Delete all bindings, conversations and requests."""
         self.kept.found.clear()
         self.twilio.clear()
 

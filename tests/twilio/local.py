@@ -1,6 +1,6 @@
-"""A Twilio on loopback that does what its pages say of TaskRouter, Conversations, Interactions and Proxy.
+"""A fake Twilio on loopback with TaskRouter, Conversations, Interactions and Proxy, as Twilio's pages describe them.
 
-It stands at the far end only. What its answers are like is held against the official client (test_official_client).
+The format of its answers is compared with the official client (test_official_client).
 """
 
 from collections.abc import Callable, Mapping
@@ -14,11 +14,11 @@ from tests.twilio.wire import Answered, Record, problem
 
 
 class LocalTwilio(TwilioRest):
-    """An account at Twilio with these products too.
+    """An account at Twilio that also has these products.
 
-    `log` has every request to them, as `POST Participants`. `fault` is asked before each: it returns an answer to give
-    instead, or None; `lost` has the numbers of requests that are carried out and never answered, `unsent` of those that
-    are neither.
+    `log` has every request to them, such as `POST Participants`. `fault` is called before each request, and returns an
+    answer to give instead, or None. `lost` has the numbers of requests that are carried out but not answered, `unsent`
+    of those that are neither carried out nor answered.
     """
 
     def __init__(self, account_sid: str, *tokens: str) -> None:
@@ -36,7 +36,7 @@ class LocalTwilio(TwilioRest):
     def respond(
         self, method: str, target: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, Record | None, dict[str, str]]:
-        """Answer for these products, and as before for the others."""
+        """Answer requests to these products, and pass the others on to the base class."""
         parts = urlsplit(target)
         form = dict(parse_qsl(body.decode() if body else parts.query, keep_blank_values=True))
         authorized = headers.get("Authorization") in {_basic(self.account_sid, token) for token in self.tokens}
@@ -73,7 +73,7 @@ class LocalTwilio(TwilioRest):
 
 
 def busy(seconds: int = 1) -> Answered:
-    """Answer that there are too many requests."""
+    """Return an answer with 429."""
     return problem(429, 20429, "Too Many Requests", Retry_After=str(seconds))
 
 
@@ -85,6 +85,6 @@ def _ours(path: str) -> bool:
 
 
 def _resource(path: str) -> str:
-    """Name a path's resource: the last part of it that is no SID or name."""
+    """Return a path's resource: its last part that is neither SID nor name."""
     named = [part for part in path.split("/") if part[:1].isupper() and not part[2:3].isdigit() and len(part) != 34]
     return named[-1] if named else path

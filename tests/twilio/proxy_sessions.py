@@ -1,4 +1,4 @@
-"""Proxy's sessions and their participants. A service's sessions can only be listed: there is no filter by address.
+"""A fake of Proxy's sessions and participants. Sessions can only be listed by service: there is no filter by address.
 
 https://www.twilio.com/docs/proxy/api/session and https://www.twilio.com/docs/proxy/api/participant
 """
@@ -12,7 +12,7 @@ _PATH = re.compile(r"/v1/Services/(?P<service>KS\w{32})(?:/Sessions(?:/(?P<sessi
 
 
 class ProxySessions:
-    """Sessions of Proxy services; `page` is how many a page has at most, whatever is asked."""
+    """Sessions of Proxy services; `page` is the largest page, whatever PageSize is."""
 
     def __init__(self, account_sid: str) -> None:
         self.account_sid = account_sid

@@ -1,4 +1,4 @@
-"""TaskRouter, as far as a router's tasks ask it.
+"""A fake of TaskRouter, as far as the router uses it.
 
 https://www.twilio.com/docs/taskrouter/api/task
 """
@@ -15,7 +15,7 @@ _ASKED = re.compile(r"(\w+) == '([^']*)'")
 class TaskRouter:
     """Workspaces with workflows and tasks.
 
-    `lag` is how many look-ups do not find a new task yet; `before_update` is called before a task is changed.
+    `lag` is the number of look-ups that do not find a new task.
     """
 
     def __init__(self, account_sid: str) -> None:
