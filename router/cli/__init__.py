@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import click
 
+from router.cli.options import first_paragraph
 from router.cli.terminal import guarded, say
 from router.errors import RouterError, SettingsError
 
@@ -48,7 +49,7 @@ def summary(name: str) -> str:
     file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
     functions = (node for node in ast.parse(file.read_bytes()).body if isinstance(node, ast.FunctionDef))
     docstring = next(ast.get_docstring(each) for each in functions if each.name == _function(name))
-    return (docstring or "").partition("\n\n")[0].replace("\n", " ")
+    return first_paragraph(docstring or "")
 
 
 def _function(name: str) -> str:

@@ -1,10 +1,10 @@
-"""Options of several commands, and the types of their values."""
+"""Options of several commands, and the types of their values: a type is a function that raises ValueError."""
 
 import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -19,7 +19,7 @@ class Group(click.Group):
         """Write a line for each command."""
         commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         with formatter.section("Commands"):
-            formatter.write_dl([(name, first_paragraph(command)) for name, command in commands if command])
+            formatter.write_dl([(name, first_paragraph(command.help or "")) for name, command in commands if command])
 
 
 def with_sections(*sections: tuple[str, str | Sequence[tuple[str, str]]]) -> type[click.Command]:
@@ -37,43 +37,32 @@ def with_sections(*sections: tuple[str, str | Sequence[tuple[str, str]]]) -> typ
     return Command
 
 
-def first_paragraph(command: click.Command) -> str:
-    """Return the summary of a command."""
-    return (command.help or "").partition("\n\n")[0].replace("\n", " ")
+def first_paragraph(text: str) -> str:
+    """Return the summary in a command's help."""
+    return text.partition("\n\n")[0].replace("\n", " ")
 
 
-class Moment(click.ParamType[int]):
-    """A time: an age (`90s`, `15m`, `1h`, `2d`) or ISO 8601. Its value is in ms since 1970."""
+def moment(text: str) -> int:
+    """Parse a time, an age (`90s`, `15m`, `1h`, `2d`) or ISO 8601; return ms since 1970.
 
-    name = "moment"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse it; an ISO time without an offset is in the time zone of this machine."""
-        if isinstance(value, int):
-            return value
-        if age := _AGE.fullmatch(value.strip()):
-            return int((time.time() - int(age[1]) * _UNITS[age[2]]) * 1000)
-        try:
-            return int(datetime.fromisoformat(value).astimezone(UTC).timestamp() * 1000)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is neither an age such as 90s, 15m, 1h, 2d nor a time such as 2026-05-31T22:00", param, ctx
-            )
+    An ISO time without an offset is in the time zone of this machine.
+    """
+    if age := _AGE.fullmatch(text.strip()):
+        return int((time.time() - int(age[1]) * _UNITS[age[2]]) * 1000)
+    try:
+        return int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is neither an age such as 90s, 15m, 1h, 2d nor a time such as 2026-05-31T22:00"
+        ) from None
 
 
-class Parameter(click.ParamType[tuple[str, str]]):
-    """A parameter of a webhook, `Name=Value`. Its value is the pair."""
-
-    name = "parameter"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Split it at the first `=`; the value may be empty."""
-        if isinstance(value, tuple):
-            return value
-        name, equals, text = value.partition("=")
-        if not equals or not name:
-            self.fail(f"{value!r} is not Name=Value, for example ButtonPayload=yes", param, ctx)
-        return name, text
+def parameter(text: str) -> tuple[str, str]:
+    """Split a parameter of a webhook, `Name=Value`, at the first `=`; the value may be empty."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"{text!r} is not Name=Value, for example ButtonPayload=yes")
+    return name, value
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -81,7 +70,7 @@ lines_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one line of JSON for each message, for programs."
 )
 since_option = click.option(
-    "--since", type=Moment(), metavar="AGE|TIME", help="Only since then: 90s, 15m, 1h or 2d ago, or an ISO time."
+    "--since", type=moment, metavar="AGE|TIME", help="Only since then: 90s, 15m, 1h or 2d ago, or an ISO time."
 )
 wait_option = click.option(
     "--wait", type=click.FloatRange(0), default=5.0, metavar="S", help="Seconds to wait for the deliveries. [5]"

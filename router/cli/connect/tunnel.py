@@ -28,25 +28,20 @@ _CHECK_EVERY: Final = 1.0
 _NEW_SECONDS: Final = 10.0
 
 
-class BaseUrl(click.ParamType[str]):
-    """A public base URL: https://example.com."""
-
-    name = "url"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Parse it, in the same way as ROUTER_PUBLIC_URL."""
-        try:
-            return base_url_of(value)
-        except ValueError as error:
-            self.fail(f"{value[:100]!r} {error}", param, ctx)
+def _base_url(text: str) -> str:
+    """Parse a public base URL, in the same way as ROUTER_PUBLIC_URL."""
+    try:
+        return base_url_of(text)
+    except ValueError as error:
+        raise ValueError(f"{text[:100]!r} {error}") from None
 
 
 @click.command()
 @click.option(
-    "--url", type=BaseUrl(), metavar="https://…", help="The address of another kind of tunnel, which is already open."
+    "--url", type=_base_url, metavar="https://…", help="The address of another kind of tunnel, which is already open."
 )
 @click.option(
-    "--ngrok-api", type=BaseUrl(), metavar="URL", help="The API of a running ngrok agent. [http://127.0.0.1:4040]"
+    "--ngrok-api", type=_base_url, metavar="URL", help="The API of a running ngrok agent. [http://127.0.0.1:4040]"
 )
 @click.option(
     "--connect",

@@ -12,7 +12,7 @@ import click
 
 from router.cli.confirm import confirm, refuse_to_ask_a_program, yes_option
 from router.cli.here import Here, with_here
-from router.cli.options import Moment, json_option
+from router.cli.options import json_option, moment
 from router.cli.output import flow_line, print_json, print_table, short
 from router.cli.progress import watched
 from router.delivery.intake import Intake
@@ -34,7 +34,7 @@ _TEXT: Final = 40
 
 @click.command()
 @click.option(
-    "--since", type=Moment(), metavar="AGE|TIME", required=True, help="Since when: 15m, 2h, 1d ago, or an ISO time."
+    "--since", type=moment, metavar="AGE|TIME", required=True, help="Since when: 15m, 2h, 1d ago, or an ISO time."
 )
 @click.option("--to", default="", help="Only messages to this address, as Twilio writes it: +1…, whatsapp:+1…")
 @click.option("--dry-run", is_flag=True, help="Only show which messages are missing, and where they would go.")

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from router.cli.doctor.examination import examine
 from router.cli.doctor.findings import print_checks
-from router.cli.options import Moment, json_option
+from router.cli.options import json_option, moment
 from router.cli.output import console, print_json
 from router.cli.running import load_settings_for_cli
 from router.errors import SettingsError
@@ -22,7 +22,7 @@ from router.queries.refusals import Report
 @click.command()
 @click.option(
     "--since",
-    type=Moment(),
+    type=moment,
     metavar="AGE|TIME",
     default="1h",
     show_default=True,

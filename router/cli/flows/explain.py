@@ -8,7 +8,7 @@ import click
 
 from router.cli.flows.rehearse import print_rehearsed, rehearse
 from router.cli.here import Here, with_here
-from router.cli.options import Moment, Parameter, json_option
+from router.cli.options import json_option, moment, parameter
 from router.cli.output import print_facts, print_json, short
 from router.cli.send.inbound import CUSTOMERS
 from router.message.address import canonical
@@ -27,10 +27,10 @@ from router.queries.route import explain as explain_route
 )
 @click.option("--lang", default="", metavar="TAG", help="The language in the webhook's URL (?lang=es).")
 @click.option(
-    "--param", "params", type=Parameter(), multiple=True, metavar="NAME=VALUE", help="Any other parameter of a webhook."
+    "--param", "params", type=parameter, multiple=True, metavar="NAME=VALUE", help="Any other parameter of a webhook."
 )
-@click.option("--at", type=Moment(), metavar="TIME", help="The time of the message, such as 2026-12-24T22:00. [now]")
-@click.option("--since", type=Moment(), metavar="AGE|TIME", help="With --flows: compare the messages since then.")
+@click.option("--at", type=moment, metavar="TIME", help="The time of the message, such as 2026-12-24T22:00. [now]")
+@click.option("--since", type=moment, metavar="AGE|TIME", help="With --flows: compare the messages since then.")
 @click.option("--flows", type=click.File(encoding="utf-8"), help="With --since: a flow file that is not applied yet.")
 @click.option("--prune", is_flag=True, help="With --flows: treat flows that are not in the file as removed.")
 @json_option

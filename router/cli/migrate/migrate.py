@@ -11,7 +11,7 @@ from router.cli.doctor.findings import print_checks
 from router.cli.here import Here, with_here
 from router.cli.migrate.hand_over import hand_over
 from router.cli.migrate.progress import print_way
-from router.cli.options import Group, Moment, json_option
+from router.cli.options import Group, json_option, moment
 from router.cli.output import print_facts, print_json
 from router.errors import RouterError
 from router.queries import migration_steps as steps
@@ -95,7 +95,7 @@ def start(here: Here, *, sid: str, to: str, as_json: bool) -> None:
 
 @migrate.command()
 @_flow
-@click.option("--since", type=Moment(), default="1d", metavar="AGE|TIME", help="Count messages since then. [1d]")
+@click.option("--since", type=moment, default="1d", metavar="AGE|TIME", help="Count messages since then. [1d]")
 @json_option
 @with_here
 def shadow(here: Here, *, sid: str, since: int, as_json: bool) -> None:

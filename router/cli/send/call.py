@@ -5,7 +5,7 @@ https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
 
 import uuid
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import click
@@ -21,23 +21,16 @@ _REDIRECT: Final = range(300, 400)
 _KEEP_THE_METHOD: Final = (307, 308)
 
 
-class WebUrl(click.ParamType[str]):
-    """The absolute http or https URL of a webhook."""
-
-    name = "url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check that it is a usable URL."""
-        text = str(value)
-        usable = is_http_url(text)
-        if usable and not text.isascii():
-            self.fail(f"{text[:80]!r} has characters that must be percent-encoded", param, ctx)
-        if not usable:
-            self.fail(f"{text[:80]!r} is not an absolute http or https URL such as https://example.com/sms", param, ctx)
-        return text
+def web_url(text: str) -> str:
+    """Check that a text is the absolute http or https URL of a webhook."""
+    if not is_http_url(text):
+        raise ValueError(f"{text[:80]!r} is not an absolute http or https URL such as https://example.com/sms")
+    if not text.isascii():
+        raise ValueError(f"{text[:80]!r} has characters that must be percent-encoded")
+    return text
 
 
-url_option = click.option("--url", type=WebUrl(), metavar="URL", help="The URL to send to. [the router that runs here]")
+url_option = click.option("--url", type=web_url, metavar="URL", help="The URL to send to. [the router that runs here]")
 
 
 def send(url: str, form: Fields, signing: Signing, *, signed_as: str = "", method: Method = "POST") -> Answered:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from router.cli.options import Parameter
+from router.cli.options import parameter
 from router.cli.send.inbound import CUSTOMERS, Attachment, fields, new_message_sid, nth
 from router.cli.send.shape import SHAPES, Shape, combined
 from router.cli.send.signing import Fields
@@ -112,7 +112,7 @@ def content_options(function: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--param",
         "params",
-        type=Parameter(),
+        type=parameter,
         multiple=True,
         metavar="NAME=VALUE",
         help="Any other parameter of the webhook; can be given several times.",

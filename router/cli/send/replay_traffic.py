@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -29,27 +29,22 @@ _TEXT: Final = 48
 _SIDS: Final = ("MessageSid", "SmsSid", "SmsMessageSid", "OriginalRepliedMessageSid")
 
 
-class Speed(click.ParamType[float]):
-    """How many times faster than recorded: a number, or `max`; 0 stands for `max`."""
-
-    name = "speed"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Parse it."""
-        if value == "max":
-            return 0.0
-        try:
-            speed = float(value)
-        except ValueError:
-            speed = -1.0
-        if not 0 < speed <= 1e6:  # noqa: PLR2004 - no recording is so long that more would make a difference
-            self.fail(f"{value!r} is neither max nor a number above 0 such as 10", param, ctx)
-        return speed
+def _speed(text: str) -> float:
+    """Parse how many times faster than recorded: a number, or `max`, for which 0 stands."""
+    if text == "max":
+        return 0.0
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = -1.0
+    if not 0 < speed <= 1e6:  # noqa: PLR2004 - no recording is so long that more would make a difference
+        raise ValueError(f"{text!r} is neither max nor a number above 0 such as 10")
+    return speed
 
 
 @click.command()
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
-@click.option("--speed", type=Speed(), default=1.0, metavar="X|max", help="How many times faster than recorded. [1]")
+@click.option("--speed", type=_speed, default="1", metavar="X|max", help="How many times faster than recorded. [1]")
 @url_option
 @click.option("--to", help="The address that the customer writes to, instead of the recorded one.")
 @key_option

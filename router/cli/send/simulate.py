@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from router.cli.here import Here, with_here
-from router.cli.options import Moment, lines_option, wait_option, with_sections
+from router.cli.options import lines_option, moment, wait_option, with_sections
 from router.cli.output import print_facts
 from router.cli.send import report
 from router.cli.send.call import url_option
@@ -55,7 +55,7 @@ _SECTIONS: Final = (
     help="Make the request invalid, see below; it must be refused. [body]",
 )
 @wait_option
-@click.option("--at", type=Moment(), metavar="TIME", help="Send nothing; show where it would go at that time.")
+@click.option("--at", type=moment, metavar="TIME", help="Send nothing; show where it would go at that time.")
 @lines_option
 @with_here
 def simulate(  # noqa: PLR0913 - one for each option, or group of them
