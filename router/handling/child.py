@@ -26,6 +26,7 @@ from router.handling.loading import Handle, UnusableError, frames_of, load
 from router.message.inbound import Message
 from router.message.raw import Raw
 from router.message.twiml import EMPTY_TWIML, MAX_BYTES
+from router.patching import packages_read_once
 
 # Characters that XML 1.0 does not allow: https://www.w3.org/TR/xml/#charsets
 _NOT_XML: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF))
@@ -39,7 +40,8 @@ _CALL: Final = "router call"  # the spawn tree's local variable with the number 
 
 def start() -> None:
     """Run the child: import the handlers, report this, and call them until the worker closes the socket."""
-    monkey.patch_all()
+    with packages_read_once():
+        monkey.patch_all()
     import socket
 
     link = socket.socket(fileno=int(sys.argv[1]))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 
 from router.errors import SettingsError
+from router.patching import packages_read_once
 from router.process.fork import in_child
 
 # A handler may import a model, which takes time. gunicorn kills a process that hangs after its `timeout` of 60 s.
@@ -25,7 +26,8 @@ def _try(start: Callable[[], object]) -> str:
     try:
         from gevent import monkey
 
-        monkey.patch_all()
+        with packages_read_once():
+            monkey.patch_all()
         start()
     except SettingsError as error:
         return str(error)

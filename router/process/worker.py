@@ -23,6 +23,7 @@ from gunicorn.http.message import TOKEN_RE
 from gunicorn.http.wsgi import HEADER_VALUE_RE, base_environ
 from gunicorn.workers.ggevent import GeventWorker
 
+from router.patching import packages_read_once
 from router.process.plain_request import HEAD_MOST, PlainRequest, connection_variables, plain_request
 
 # Bytes of one read, which usually returns a complete request.
@@ -53,6 +54,11 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
         self._fields_most: int = self.cfg.limit_request_fields
         self._keepalive: int = self.cfg.keepalive
         super().init_process()
+
+    def patch(self) -> None:
+        """Patch the standard library, quickly."""
+        with packages_read_once():
+            super().patch()
 
     def run(self) -> None:
         """Serve until the process shall stop."""
