@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ from urllib.parse import urlencode
 from twilio.request_validator import RequestValidator
 
 from router.process.preload import FOUND
+from tests.e2e.forked import Forked, start_gunicorn
 from tests.e2e.running import NO_AUTHORITIES, clean_environ
 from tests.ports import free_port
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-m", "gunicorn", "-c", ROOT / "config" / "gunicorn.conf.py", "wsgi:app")
+CONFIG = ROOT / "config" / "gunicorn.conf.py"
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "5" * 32
 BASE = "https://router.example.com"
@@ -48,6 +48,7 @@ class Service:
     """Gunicorn with the real application; `config` is further TOML for its settings.
 
     Twilio signs for `public_url`; "" sets no public URL, and OWN sets the router's own address.
+    Without a `command`, gunicorn's master is forked (forked.py).
     """
 
     def __init__(  # noqa: PLR0913 - settings, by name
@@ -58,7 +59,7 @@ class Service:
         workers: int = 2,
         config: str = "",
         public_url: str = BASE,
-        command: Sequence[str | Path] = COMMAND,
+        command: Sequence[str | Path] = (),
         **environ: str,
     ) -> None:
         self.folder = folder
@@ -88,19 +89,18 @@ auth_tokens = ["{TOKEN}"]
         )
         self._environ = clean_environ(**NO_AUTHORITIES | {"ROUTER_CONFIG": str(settings)} | environ)
         self.log = folder / f"log-{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
         self.start()
 
     def start(self) -> None:
         """Start the master, and wait until it serves."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command,
-                cwd=self.folder,
-                env=self._environ,
-                stderr=log,
-                process_group=0,
-            )
+        if self._command:
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    self._command, cwd=self.folder, env=self._environ, stderr=log, process_group=0
+                )
+        else:
+            self.process = start_gunicorn(CONFIG, self.folder, self._environ, self.log)
         wait_until(self._serves, what="the router serves", within=60)
 
     def _serves(self) -> bool:

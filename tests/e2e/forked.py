@@ -1,0 +1,89 @@
+"""Starts gunicorn by forking a process that has imported what every master imports.
+
+These imports take a master half of the processor time of a router's start, and the tests start a hundred routers. All
+else is as in production: a master reads its configuration and forks workers, which gevent patches and which import the
+application. test_gunicorn.py, test_run.py, test_make.py and test_package.py start gunicorn as a command.
+"""
+
+import functools
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from tests.e2e.running import clean_environ
+
+_ROOT: Final = Path(__file__).parents[2]
+
+
+class _Forker:
+    """The process that is forked. It ends with this process, because the socket is closed then."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.e2e.forker", str(theirs.fileno())],
+                cwd=_ROOT,
+                env=clean_environ(),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for pytest
+            )
+        self._connection = ours.makefile("rw")
+        self._lock = threading.Lock()
+
+    def ask(self, **question: Any) -> Any:
+        """Return the answer to a question."""
+        with self._lock:
+            self._connection.write(json.dumps(question, default=str) + "\n")
+            self._connection.flush()
+            return json.loads(self._connection.readline())
+
+
+class Forked:
+    """A master that was forked, with the methods of `subprocess.Popen` that tests use."""
+
+    def __init__(self, forker: _Forker, pid: int) -> None:
+        self.pid = pid
+        self._forker = forker
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        """Return its exit status, None while it runs."""
+        if self._status is None:
+            self._status = self._forker.ask(wait=self.pid)
+        return self._status
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended, and return its exit status."""
+        if self.poll() is None:
+            ended = os.pidfd_open(self.pid)
+            select.select([ended], [], [], timeout)
+            os.close(ended)
+        status = self.poll()
+        if status is None:
+            raise subprocess.TimeoutExpired("gunicorn", timeout or 0)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def start_gunicorn(config: Path, folder: Path, environ: Mapping[str, str], log: Path) -> Forked:
+    """Start `gunicorn -c config wsgi:app` in a folder, with this environment, and its standard error in a file."""
+    forker = _forker()
+    command = ["gunicorn", "-c", config, "wsgi:app"]
+    return Forked(forker, forker.ask(start={"command": command, "folder": folder, "environ": environ, "log": log}))
+
+
+@functools.cache
+def _forker() -> _Forker:
+    return _Forker()
