@@ -91,7 +91,7 @@ def test_messages_of_all_routers_are_printed_once(world: World, target: Target) 
 
 
 def test_changes_are_reported(world: World, target: Target) -> None:
-    """Each change is reported once: a message is queued, delivered after a retry, duplicated, and replayed."""
+    """A message is reported when it is queued, delivered after a retry, received a second time, and replayed."""
     target.script["/fails"] = in_turn(answer(status=500), answer())
     flow = world.flow(target.url("/fails"), response="accept", paused=True)
     watch = begun_watch(world)

@@ -133,7 +133,7 @@ def test_a_message_without_a_matching_flow_goes_to_its_conversations_flow(driver
 
 
 def test_a_clear_text_moves_a_conversation_only_from_another_language(driver: Driver) -> None:
-    """With LanguageChange a clear sentence moves a conversation from a flow of another language, not of a rule."""
+    """With LanguageChange a clear text moves a conversation from another language's flow, but not from a rule's."""
     english = replace(CHOICE, language="en", strength=Strength.CLEAR, confident=True, settled=True)
     ordered = replace(CHOICE, strength=Strength.OUTRIGHT, confident=True)
     driver.accept(SPANISH, _spanish())
