@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import gevent
@@ -30,7 +30,8 @@ from router.settings import Settings
 from router.store import connect
 from router.store.durability import refusal, warning
 from router.store.lanes import Lease
-from router.store.processes import SECONDS, Process
+from router.store.outages import Gap
+from router.store.processes import SECONDS, Expired
 from router.tunnel_address import TunnelWatch
 from router.web.webhooks import WebhookView
 
@@ -119,12 +120,11 @@ class Router:
     def _recovered(self, **found: Any) -> None:
         self.log.warning("recovery", **found)
 
-    def _process_killed(self, process: Process) -> None:
-        self.log.warning(
-            "process",
-            reason=f"{process} was killed, or could not reach the store for {SECONDS:.0f} s; the messages that it may "
-            "have missed are looked for at Twilio",
-        )
+    def _process_killed(self, expired: Expired, account_sids: Collection[str]) -> None:
+        self.healer.killed(account_sids, Gap(expired.from_, expired.to))
+        missing = f"was killed, or could not reach the store for {SECONDS:.0f} s"
+        reason = f"{expired.process} {missing}; the messages that it may have missed are looked for at Twilio"
+        self.log.warning("process", reason=reason)
 
     def _watch_store(self) -> None:
         """Accept no messages while the store could lose them, and log what the store does not guarantee."""

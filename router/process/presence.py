@@ -1,7 +1,7 @@
 """Keeps the process registered in the store while it accepts messages, and requests missing language models.
 
 It also finds the entries of processes that were killed: Twilio got no answer to the messages that these had just
-received, and calls a webhook only once. The period becomes a gap of their accounts, see router/queries/outage.py.
+received, and calls a webhook only once. So router/queries/outage.py makes the period a gap of their accounts.
 
 The process that forks the workers loads the models, so that all share them. It cannot read the store, but a worker can.
 """
@@ -9,7 +9,7 @@ The process that forks the workers loads the models, so that all share them. It 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from threading import Event
 from typing import Final
@@ -19,7 +19,6 @@ from router.language.detector import needed
 from router.machine import ASK, host, machine
 from router.settings import Settings
 from router.store import Store
-from router.store.outages import Gap
 from router.store.processes import EVERY, Expired, Process, Served
 
 # The interval at which the languages of flows are read: one call for each bucket of the accounts.
@@ -38,7 +37,7 @@ class Presence:
         store: the store that has the entries.
         languages: the codes of the languages whose models it has loaded.
         shut: returns the targets with an open breaker, as in `Process.shut`.
-        killed: called with each process that was killed, once its gaps are written.
+        killed: called with each process that was killed, and the accounts that it served.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class Presence:
         store: Store,
         languages: frozenset[str],
         shut: Callable[[], Iterable[tuple[str, str]]],
-        killed: Callable[[Process], None],
+        killed: Callable[[Expired, Collection[str]], None],
     ) -> None:
         self._store = store
         self._shut = shut
@@ -78,19 +77,13 @@ class Presence:
                     expired = self._store.processes.announce(process, self._announced, self._serves)
                     self._announced, announce_at = process, now + EVERY
                     for each in expired:
-                        self._write_gaps(each)
+                        self._killed(each, self._store.processes.served(each.process.serves).accounts)
+                        self._store.processes.forget(each.to)
                 if now >= request_at and not needed(self._store.languages.named()) <= self._languages:
                     request_at = now + _AGAIN
                     if os.getppid() == process.master:
                         os.kill(process.master, ASK)
             self._stopped.wait(_LOOK)
-
-    def _write_gaps(self, expired: Expired) -> None:
-        """Write the gaps of a process that was killed; after an error the next announcement finds it again."""
-        processes, outages = self._store.processes, self._store.outages
-        outages.extend_all(processes.served(expired.process.serves).accounts, Gap(expired.from_, expired.to))
-        processes.forget(expired.to)
-        self._killed(expired.process)
 
     def stop(self) -> None:
         """Announce the process no more."""

@@ -97,10 +97,11 @@ class Healer:
         self._refused_before_match: dict[str, float] = {}
         self._seen: dict[tuple[str, str], int] = {}
         self._unwritten: set[tuple[str, str]] = set()
+        self._new: dict[str, Gap] = {}  # periods that are not written yet
         self._gaps: Mapping[str, Gap] = {}
         self._failed: dict[str, _Failed] = {}
 
-    # -- called by the webhook view ----------------------------------------------------------------------------------
+    # -- called by the webhook view, and when a killed process is found ----------------------------------------------
 
     def missed(self, account_sid: str) -> None:
         """Record that a genuine message has just been answered with 503."""
@@ -119,6 +120,12 @@ class Healer:
             self._unwritten.add((account_sid, identity))
         if account_sid in self._refused:
             self._refused_before_match.setdefault(account_sid, self._refused.pop(account_sid))
+
+    def killed(self, account_sids: Iterable[str], period: Gap) -> None:
+        """Record that a process which served some accounts was killed in a period, and write it."""
+        for sid in account_sids:
+            self._add(sid, period)
+        self._write_new()
 
     # -- the beat ----------------------------------------------------------------------------------------------------
 
@@ -172,15 +179,28 @@ class Healer:
             del self._seen[next(iter(self._seen))]
 
     def _write_missed(self) -> None:
-        for sid, since in list(self._missed.items()):
-            with suppress(StoreUnavailable):
-                self._store.outages.extend(sid, since, time.time())
-                del self._missed[sid]
+        now = time.time()
+        for sid, since in self._missed.items():
+            self._add(sid, Gap(int(since * 1000), int(now * 1000)))
+        self._missed.clear()
         for sid, since in list(self._refused_before_match.items()):
             with suppress(StoreUnavailable):
                 if self._store.outages.grant_look(sid):
-                    self._store.outages.extend(sid, since, time.time())
+                    self._add(sid, Gap(int(since * 1000), int(now * 1000)))
                 del self._refused_before_match[sid]
+        self._write_new()
+
+    def _add(self, account_sid: str, gap: Gap) -> None:
+        before = self._new.get(account_sid)
+        self._new[account_sid] = before.merged(gap) if before else gap
+
+    def _write_new(self) -> None:
+        """Write new periods; a period that is not written stays for the next heartbeat."""
+        new, self._new = self._new, {}
+        written = self._store.outages.extend(new)
+        for sid, gap in new.items():
+            if sid not in written:
+                self._add(sid, gap)
 
     # -- one gap -----------------------------------------------------------------------------------------------------
 

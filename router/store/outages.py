@@ -34,6 +34,10 @@ class Gap:
         """Return the gap in the scripts' format."""
         return f"{self.from_} {self.to}"
 
+    def merged(self, other: "Gap") -> "Gap":
+        """Return the period that begins with the earlier and ends with the later one."""
+        return Gap(min(self.from_, other.from_), max(self.to, other.to))
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -90,19 +94,18 @@ class Outages:
         chunks = _in_chunks(account_sids)
         self._client.answers([script("outage_stop", [AccountKeys(tag).alive], [master, *sids]) for tag, sids in chunks])
 
-    def extend(self, account_sid: str, from_: float, to: float) -> None:
-        """Add to the account's gap the period between two times, in seconds since 1970."""
-        arguments: list[Word] = [account_sid, int(from_ * 1000), int(to * 1000)]
-        self._client.script("outage_extend", [AccountKeys(account_sid).gaps], arguments, writes=True)
-
-    def extend_all(self, account_sids: Iterable[str], gap: Gap) -> None:
-        """Add a gap to those of several accounts. Raises StoreUnavailable if one was not written; may be repeated."""
-        written = self._client.answers(
-            [script("outage_extend", [AccountKeys(sid).gaps], [sid, gap.from_, gap.to]) for sid in account_sids]
-        )
-        for reply in written:
-            if isinstance(reply, StoreUnavailable):
-                raise reply
+    def extend(self, gaps: Mapping[str, Gap]) -> set[str]:
+        """Add periods to the gaps of accounts, by SID; return the accounts whose store has answered."""
+        try:
+            replies = self._client.answers(
+                [
+                    script("outage_extend", [AccountKeys(sid).gaps], [sid, gap.from_, gap.to])
+                    for sid, gap in gaps.items()
+                ]
+            )
+        except StoreUnavailable:
+            return set()
+        return {sid for sid, reply in zip(gaps, replies, strict=True) if not isinstance(reply, StoreUnavailable)}
 
     def close(self, account_sid: str, gap: Gap) -> bool:
         """Remove a gap that has been processed; False if it has grown since."""

@@ -84,7 +84,7 @@ class Ward:
 
     def beat(self) -> None:
         """Write a heartbeat and recover what was missed, with the gap pending."""
-        self.store.outages.extend(ACCOUNT, self.gap.from_ / 1000, self.gap.to / 1000)
+        self.store.outages.extend({ACCOUNT: self.gap})
         self.healer.beat()
         self.healer.recover()
 
@@ -223,7 +223,7 @@ def test_a_gap_is_looked_into_once_by_one_process(ward: Ward) -> None:
 
 def test_a_young_gap_waits(ward: Ward) -> None:
     """A look begins only after the time in which Twilio may still call the fallback URL."""
-    ward.store.outages.extend(ACCOUNT, ward.now - 60, ward.now - 10)
+    ward.store.outages.extend({ACCOUNT: Gap(int((ward.now - 60) * 1000), int((ward.now - 10) * 1000))})
     ward.healer.beat()
     ward.healer.recover()
     assert ward.twilio.requests == []
@@ -243,7 +243,7 @@ def test_when_twilio_is_away_the_gap_stays(ward: Ward) -> None:
 def test_it_can_be_turned_off(ward: Ward) -> None:
     """ROUTER_RECOVER=false asks Twilio nothing, and keeps noting signs of life."""
     healer = ward.another(recover=False)
-    ward.store.outages.extend(ACCOUNT, ward.gap.from_ / 1000, ward.gap.to / 1000)
+    ward.store.outages.extend({ACCOUNT: ward.gap})
     healer.beat()
     healer.recover()
     assert ward.twilio.requests == []
@@ -270,6 +270,15 @@ def test_refusals_are_a_gap_once_a_signature_matches(ward: Ward) -> None:
     ward.healer.matched(ACCOUNT, OURS)
     ward.healer.beat()
     assert ward.store.outages.beat([ACCOUNT], master="here", silence=12) == {}
+
+
+def test_the_gap_of_a_killed_process_is_written_when_the_store_answers_again(ward: Ward, valkey: ValkeyServer) -> None:
+    """If the store does not answer when a killed process is found, a later heartbeat writes the gap."""
+    valkey.pause()
+    ward.healer.killed([ACCOUNT], ward.gap)
+    valkey.resume()
+    ward.healer.beat()
+    assert ward.store.outages.beat([ACCOUNT], master="here", silence=12) == {ACCOUNT: ward.gap}
 
 
 @pytest.mark.parametrize("sign", ["missed", "refused"])

@@ -50,13 +50,6 @@ def test_silence_is_a_gap(client: Client, outages: Outages) -> None:
     assert 58_000 < found[ONE].to - last < 90_000
 
 
-def test_a_gap_of_several_accounts(outages: Outages) -> None:
-    """The gap of a killed process is added to those of all its accounts."""
-    outages.extend(ONE, 2.0, 3.0)
-    outages.extend_all([ONE, OTHER], Gap(1000, 2500))
-    assert outages.beat([ONE, OTHER], master=HERE, silence=12) == {ONE: Gap(1000, 3000), OTHER: Gap(1000, 2500)}
-
-
 def test_a_restart_is_a_gap(client: Client, outages: Outages) -> None:
     """A router that starts after the last one stopped finds a gap from the stop to its start, once."""
     outages.beat([ONE, OTHER], master=HERE, silence=12)
@@ -82,16 +75,16 @@ def test_a_stop_is_no_gap_while_others_accept(client: Client, outages: Outages, 
 
 def test_gaps_are_merged(outages: Outages) -> None:
     """Two outages that were not examined yet are one gap."""
-    outages.extend(ONE, 1000.0, 1001.0)
-    outages.extend(ONE, 990.0, 995.0)
+    outages.extend({ONE: Gap(1000000, 1001000)})
+    outages.extend({ONE: Gap(990000, 995000)})
     assert outages.beat([ONE], master=HERE, silence=12) == {ONE: Gap(990_000, 1_001_000)}
 
 
 def test_a_gap_that_has_grown_is_not_closed(outages: Outages) -> None:
     """A gap that grew while a process examined it is examined again."""
-    outages.extend(ONE, 1000.0, 1001.0)
+    outages.extend({ONE: Gap(1000000, 1001000)})
     seen = outages.beat([ONE], master=HERE, silence=12)[ONE]
-    outages.extend(ONE, 1002.0, 1003.0)
+    outages.extend({ONE: Gap(1002000, 1003000)})
     assert not outages.close(ONE, seen)
     assert outages.close(ONE, outages.beat([ONE], master=HERE, silence=12)[ONE])
     assert outages.beat([ONE], master=HERE, silence=12) == {}
