@@ -26,7 +26,7 @@ BODY = "I ordered two, and one came"
 
 
 @dataclass
-class Clinic:
+class Driver:
     """A store, a local Twilio, and the doctor's checks."""
 
     twilio: LocalTwilio
@@ -52,14 +52,14 @@ class Clinic:
 
 
 @pytest.fixture
-def clinic(valkey: ValkeyServer) -> Iterator[Clinic]:
+def driver(valkey: ValkeyServer) -> Iterator[Driver]:
     """A Twilio with all resources that the flows name."""
     with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
         twilio.tasks.workspaces[WORKSPACE] = {WORKFLOW}
         twilio.conversations.studio_flows[STUDIO_SID] = {"incomingConversationMessage"}
         made = settings(ROUTER_REDIS_URL=valkey.url, ROUTER_TWILIO_API_URL=twilio.url)
         store = connect(made)
-        yield Clinic(twilio, store, made)
+        yield Driver(twilio, store, made)
         store.close()
 
 
@@ -75,9 +75,9 @@ def to_conversation(**more: Any) -> FlexFlow:
 
 
 @pytest.mark.parametrize("to", [to_task(), to_conversation()], ids=["task", "conversation"])
-def test_a_flow_whose_resources_exist_is_good(clinic: Clinic, to: FlexFlow) -> None:
+def test_a_flow_whose_resources_exist_is_good(driver: Driver, to: FlexFlow) -> None:
     """A flow whose workspace, workflow, chat service and Studio flow exist has one good check."""
-    (check,) = clinic.asked(to)
+    (check,) = driver.asked(to)
     assert (check.state, check.found.endswith("all resources that it names exist")) == ("good", True)
 
 
@@ -91,43 +91,43 @@ def test_a_flow_whose_resources_exist_is_good(clinic: Clinic, to: FlexFlow) -> N
         (replace(to_conversation(), chat_service_sid="IS" + "9" * 32), "no chat service IS999"),
     ],
 )
-def test_a_resource_that_is_not_in_the_account_is_reported(clinic: Clinic, to: FlexFlow, says: str) -> None:
+def test_a_resource_that_is_not_in_the_account_is_reported(driver: Driver, to: FlexFlow, says: str) -> None:
     """A flow that names a resource that its account does not have is bad, and the check names the SID."""
-    found = [check for check in clinic.asked(to) if says in check.found]
+    found = [check for check in driver.asked(to) if says in check.found]
     assert [check.state for check in found] == ["bad"]
     assert "another account" in found[0].advice
 
 
-def test_a_studio_flow_for_another_trigger_is_reported(clinic: Clinic) -> None:
+def test_a_studio_flow_for_another_trigger_is_reported(driver: Driver) -> None:
     """A Studio flow without the trigger for Conversations is bad."""
-    clinic.twilio.conversations.studio_flows[STUDIO_SID] = {"incomingMessage"}
-    (check,) = clinic.asked(to_conversation())
+    driver.twilio.conversations.studio_flows[STUDIO_SID] = {"incomingMessage"}
+    (check,) = driver.asked(to_conversation())
     assert (check.state, "only for incomingMessage" in check.found) == ("bad", True)
 
 
-def test_auto_creation_at_the_same_address_is_reported(clinic: Clinic) -> None:
+def test_auto_creation_at_the_same_address_is_reported(driver: Driver) -> None:
     """Auto-creation at an address with a conversation flow is reported; switched off, it is good."""
-    clinic.twilio.conversations.auto_creation["+15551230002"] = True
-    assert "both Twilio and the router create a Conversation" in clinic.asked(to_conversation())[0].found
-    clinic.twilio.conversations.auto_creation["+15551230002"] = False
-    (check,) = clinic.asked()
+    driver.twilio.conversations.auto_creation["+15551230002"] = True
+    assert "both Twilio and the router create a Conversation" in driver.asked(to_conversation())[0].found
+    driver.twilio.conversations.auto_creation["+15551230002"] = False
+    (check,) = driver.asked()
     assert check.state == "good"
 
 
-def test_credentials_without_rights_are_reported(clinic: Clinic) -> None:
+def test_credentials_without_rights_are_reported(driver: Driver) -> None:
     """A 403 is reported with the resource that Twilio refused."""
-    clinic.twilio.fault = lambda name: problem(403, 20403, "Forbidden") if name == "GET Workspaces" else None
-    (check,) = [each for each in clinic.asked(to_task()) if each.state != "good"]
+    driver.twilio.fault = lambda name: problem(403, 20403, "Forbidden") if name == "GET Workspaces" else None
+    (check,) = [each for each in driver.asked(to_task()) if each.state != "good"]
     assert (check.state, f"Twilio refused access to workspace {WORKSPACE}" in check.found) == ("bad", True)
 
 
-def test_a_proxy_service_that_cannot_be_read_moves_no_contact(clinic: Clinic) -> None:
+def test_a_proxy_service_that_cannot_be_read_moves_no_contact(driver: Driver) -> None:
     """A migrating flow whose Proxy service cannot be read is bad, as its sessions must be known."""
     old = replace(flow("proxy", proxy_service_sid=SERVICE), migrate_to="FO" + "8" * 32)
-    (check,) = clinic.asked(old)
+    (check,) = driver.asked(old)
     assert (check.state, check.found.endswith("no contact moves")) == ("bad", True)
-    clinic.twilio.sessions.services.add(SERVICE)
-    (check,) = clinic.asked()
+    driver.twilio.sessions.services.add(SERVICE)
+    (check,) = driver.asked()
     assert check.state == "good"
 
 
@@ -140,30 +140,30 @@ def test_a_proxy_service_that_cannot_be_read_moves_no_contact(clinic: Clinic) ->
         (False, False, "is not in CH"),
     ],
 )
-def test_a_message_is_compared_with_its_conversation(clinic: Clinic, captured: bool, added: bool, says: str) -> None:
+def test_a_message_is_compared_with_its_conversation(driver: Driver, captured: bool, added: bool, says: str) -> None:
     """The doctor says whether Twilio, the router, both or neither added a message, and if Capture must change."""
     to = to_conversation()
-    conversation = clinic.twilio.conversations.make(THEIRS, OURS)
+    conversation = driver.twilio.conversations.make(THEIRS, OURS)
     if captured:
-        clinic.twilio.conversations.receive(THEIRS, OURS, BODY)
+        driver.twilio.conversations.receive(THEIRS, OURS, BODY)
     if added:
         form = {"Author": THEIRS, "Body": BODY, "Attributes": f'{{"routerMessageId": "{SID}"}}'}
-        clinic.twilio.conversations._say(conversation, form, webhooks=False)
-    clinic.store.flows.put(to)
-    clinic.deliver(to, f"captured by {conversation['sid']}")
-    check, *_ = list(flows(clinic.made, clinic.made.accounts[0], clinic.store))
+        driver.twilio.conversations._say(conversation, form, webhooks=False)
+    driver.store.flows.put(to)
+    driver.deliver(to, f"captured by {conversation['sid']}")
+    check, *_ = list(flows(driver.made, driver.made.accounts[0], driver.store))
     assert says in check.found
     assert check.state == ("good" if captured != added else "bad")
     assert ("set Capture to" in check.advice) == (captured == added)
 
 
-def test_five_webhooks_are_reported(clinic: Clinic) -> None:
+def test_five_webhooks_are_reported(driver: Driver) -> None:
     """A Conversation with five webhooks, the most that Twilio allows, is reported."""
     to = to_conversation()
-    conversation = clinic.twilio.conversations.make(THEIRS, OURS)
-    clinic.twilio.conversations.receive(THEIRS, OURS, BODY)
+    conversation = driver.twilio.conversations.make(THEIRS, OURS)
+    driver.twilio.conversations.receive(THEIRS, OURS, BODY)
     conversation["webhooks"] += [{"sid": f"WH{n:032x}", "target": "webhook"} for n in range(5)]
-    clinic.store.flows.put(to)
-    clinic.deliver(to, f"captured by {conversation['sid']}")
-    _, check = list(flows(clinic.made, clinic.made.accounts[0], clinic.store))
+    driver.store.flows.put(to)
+    driver.deliver(to, f"captured by {conversation['sid']}")
+    _, check = list(flows(driver.made, driver.made.accounts[0], driver.store))
     assert (check.state, "has 5 webhooks" in check.found) == ("look", True)

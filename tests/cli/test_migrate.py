@@ -47,7 +47,7 @@ match = "false"
 """
 
 
-class Walk:
+class MigrateCommands:
     """The migrate commands, and messages that arrive between them."""
 
     def __init__(self, redis_url: str, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Walk:
         self.flows = {each.friendly_name: each for each in self.store.flows.walk(ACCOUNT_SID)}
         self.old, self.new = self.flows["Proxy"].sid, self.flows["Conversations"].sid
 
-    def say(self, *args: str) -> Any:
+    def run(self, *args: str) -> Any:
         """Run a step and return its JSON."""
         result = invoke("migrate", *args, "--json", **self.environ)
         assert result.exit_code == 0, result.output
@@ -86,85 +86,90 @@ class Walk:
 
 
 @pytest.fixture
-def walk(redis_url: str, tmp_path: Path) -> Iterator[Walk]:
+def migrate(redis_url: str, tmp_path: Path) -> Iterator[MigrateCommands]:
     """Two flows of one address, and one of another."""
-    walk = Walk(redis_url, tmp_path)
-    yield walk
-    walk.store.close()
+    migrate = MigrateCommands(redis_url, tmp_path)
+    yield migrate
+    migrate.store.close()
 
 
-def test_every_step_forward_and_back(walk: Walk) -> None:
+def test_every_step_forward_and_back(migrate: MigrateCommands) -> None:
     """Each step reports its phase and counts, and messages go to the flow of that phase, forward and back."""
-    assert walk.say("status", walk.old)["phase"] == "none"
-    begun = walk.say("start", walk.old, "--to", walk.new)
-    assert (begun["phase"], begun["migrate_to"], begun["contacts_in_live_sessions"]) == ("shadow", walk.new, None)
-    assert walk.receive("+15551110001") == walk.old
-    walk.store.proxied.put(ACCOUNT_SID, (), seconds=60)
-    assert walk.say("share", walk.old, "99")["phase"] == "share"
-    there = [walk.receive(f"+1555222{number:04d}") for number in range(30)]
-    assert there.count(walk.new) > 25
-    assert walk.receive("+15551110001") == walk.old
-    status = walk.say("status", walk.old)
-    assert (status["contacts_moved"], status["messages_to_the_new_flow"]) == (there.count(walk.new),) * 2
-    assert walk.say("drain", walk.old)["phase"] == "drain"
-    assert "--force" in walk.refused("all", walk.old)
-    ended = walk.say("all", walk.old, "--force")
+    assert migrate.run("status", migrate.old)["phase"] == "none"
+    begun = migrate.run("start", migrate.old, "--to", migrate.new)
+    assert (begun["phase"], begun["migrate_to"], begun["contacts_in_live_sessions"]) == ("shadow", migrate.new, None)
+    assert migrate.receive("+15551110001") == migrate.old
+    migrate.store.proxied.put(ACCOUNT_SID, (), seconds=60)
+    assert migrate.run("share", migrate.old, "99")["phase"] == "share"
+    there = [migrate.receive(f"+1555222{number:04d}") for number in range(30)]
+    assert there.count(migrate.new) > 25
+    assert migrate.receive("+15551110001") == migrate.old
+    status = migrate.run("status", migrate.old)
+    assert (status["contacts_moved"], status["messages_to_the_new_flow"]) == (there.count(migrate.new),) * 2
+    assert migrate.run("drain", migrate.old)["phase"] == "drain"
+    assert "--force" in migrate.refused("all", migrate.old)
+    ended = migrate.run("all", migrate.old, "--force")
     assert (ended["phase"], ended["next"].startswith("The old flow is disabled")) == ("all", True)
-    assert walk.receive("+15551119999") == walk.new
-    assert walk.say("back", walk.old)["phase"] == "drain"
-    assert walk.say("back", walk.old)["phase"] == "shadow"
-    assert walk.receive("+15553330001") == walk.old
-    assert walk.say("back", walk.old)["phase"] == "none"
-    assert "no step to go back" in walk.refused("back", walk.old)
-    log = [change.fields for change in walk.store.changes.newest(ACCOUNT_SID)]
+    assert migrate.receive("+15551119999") == migrate.new
+    assert migrate.run("back", migrate.old)["phase"] == "drain"
+    assert migrate.run("back", migrate.old)["phase"] == "shadow"
+    assert migrate.receive("+15553330001") == migrate.old
+    assert migrate.run("back", migrate.old)["phase"] == "none"
+    assert "no step to go back" in migrate.refused("back", migrate.old)
+    log = [change.fields for change in migrate.store.changes.newest(ACCOUNT_SID)]
     assert any("migrate_percent" in fields for fields in log)
 
 
-def test_a_shadow_counts_contacts_and_changes_nothing(walk: Walk) -> None:
+def test_a_shadow_counts_contacts_and_changes_nothing(migrate: MigrateCommands) -> None:
     """`shadow` counts messages, contacts, those in a session, and how many would move at each percentage."""
-    walk.say("start", walk.old, "--to", walk.new)
+    migrate.run("start", migrate.old, "--to", migrate.new)
     for number in range(20):
         for _ in range(2):
-            walk.receive(f"+1555222{number:04d}")
-    found = walk.say("shadow", walk.old)
+            migrate.receive(f"+1555222{number:04d}")
+    found = migrate.run("shadow", migrate.old)
     assert (found["messages"], found["contacts"], found["in_session_or_unknown"]) == (40, 20, 20)
     counts = list(found["by_percent"].values())
     assert counts == sorted(counts)
     assert counts[-1] == 20
-    text = invoke("migrate", "shadow", walk.old, **walk.environ).output
+    text = invoke("migrate", "shadow", migrate.old, **migrate.environ).output
     assert "at 100 %: 20" in text
 
 
 @pytest.mark.parametrize(
     ("step", "says"),
     [
-        (lambda walk: ("share", walk.old, "10"), "has no MigrateTo"),
-        (lambda walk: ("start", walk.old, "--to", walk.flows["Another number"].sid), "must have the address of"),
-        (lambda walk: ("start", walk.new, "--to", walk.old), 'have match = "false"'),
-        (lambda walk: ("start", walk.old, "--to", "FO" + "9" * 32), "no flow FO999"),
+        (lambda migrate: ("share", migrate.old, "10"), "has no MigrateTo"),
+        (
+            lambda migrate: ("start", migrate.old, "--to", migrate.flows["Another number"].sid),
+            "must have the address of",
+        ),
+        (lambda migrate: ("start", migrate.new, "--to", migrate.old), 'have match = "false"'),
+        (lambda migrate: ("start", migrate.old, "--to", "FO" + "9" * 32), "no flow FO999"),
     ],
 )
-def test_an_impossible_step_is_refused(walk: Walk, step: Callable[[Walk], tuple[str, ...]], says: str) -> None:
+def test_an_impossible_step_is_refused(
+    migrate: MigrateCommands, step: Callable[[MigrateCommands], tuple[str, ...]], says: str
+) -> None:
     """A step that is not possible is refused with the reason and changes nothing."""
-    assert says in walk.refused(*step(walk))
-    assert walk.say("status", walk.old)["phase"] == "none"
+    assert says in migrate.refused(*step(migrate))
+    assert migrate.run("status", migrate.old)["phase"] == "none"
 
 
-def test_all_is_refused_while_sessions_may_be_live(walk: Walk) -> None:
+def test_all_is_refused_while_sessions_may_be_live(migrate: MigrateCommands) -> None:
     """`all` is refused before the drain, and while Proxy sessions are live, unknown or may just have begun."""
-    walk.say("start", walk.old, "--to", walk.new)
-    assert "is not drained" in walk.refused("all", walk.old)
-    walk.receive("+15551110001")
-    walk.say("drain", walk.old)
-    assert "the sessions of Proxy are not known yet" in walk.refused("all", walk.old)
-    walk.store.proxied.put(ACCOUNT_SID, ["0" * 24], seconds=60)
-    assert "1 addresses are in a session" in walk.refused("all", walk.old)
-    walk.store.proxied.put(ACCOUNT_SID, (), seconds=60)
-    refused = walk.refused("all", walk.old)
+    migrate.run("start", migrate.old, "--to", migrate.new)
+    assert "is not drained" in migrate.refused("all", migrate.old)
+    migrate.receive("+15551110001")
+    migrate.run("drain", migrate.old)
+    assert "the sessions of Proxy are not known yet" in migrate.refused("all", migrate.old)
+    migrate.store.proxied.put(ACCOUNT_SID, ["0" * 24], seconds=60)
+    assert "1 addresses are in a session" in migrate.refused("all", migrate.old)
+    migrate.store.proxied.put(ACCOUNT_SID, (), seconds=60)
+    refused = migrate.refused("all", migrate.old)
     assert "a message went to Proxy less than 5 minutes ago" in refused
     assert "Wait 300 s" in refused or "Wait 299 s" in refused
-    walk.store.flows._client.call("UNLINK", AccountKeys(ACCOUNT_SID).proxying + walk.old)
-    assert walk.say("all", walk.old)["phase"] == "all"
+    migrate.store.flows._client.call("UNLINK", AccountKeys(ACCOUNT_SID).proxying + migrate.old)
+    assert migrate.run("all", migrate.old)["phase"] == "all"
 
 
 class Overtaken(Proxied):
@@ -177,15 +182,15 @@ class Overtaken(Proxied):
         return known
 
 
-def test_a_message_that_goes_to_proxy_while_all_is_being_written_stops_it(walk: Walk) -> None:
+def test_a_message_that_goes_to_proxy_while_all_is_being_written_stops_it(migrate: MigrateCommands) -> None:
     """If a message goes to Proxy between the check and the write, `all` writes nothing and says when to retry."""
-    walk.say("start", walk.old, "--to", walk.new)
-    walk.say("drain", walk.old)
-    walk.store.proxied.put(ACCOUNT_SID, (), seconds=60)
-    old = walk.store.flows.get(ACCOUNT_SID, walk.old)
+    migrate.run("start", migrate.old, "--to", migrate.new)
+    migrate.run("drain", migrate.old)
+    migrate.store.proxied.put(ACCOUNT_SID, (), seconds=60)
+    old = migrate.store.flows.get(ACCOUNT_SID, migrate.old)
     assert old is not None
-    store = replace(walk.store, proxied=Overtaken(walk.store.flows._client))
+    store = replace(migrate.store, proxied=Overtaken(migrate.store.flows._client))
     with pytest.raises(RouterError, match=r"went to Proxy just now.*wait 5 minutes"):
         everything(old, store, by="test", now=0)
-    assert walk.say("status", walk.old)["phase"] == "drain"
+    assert migrate.run("status", migrate.old)["phase"] == "drain"
     assert everything(old, store, by="test", now=0, force=True).phase == "all"

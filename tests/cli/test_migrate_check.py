@@ -26,7 +26,7 @@ WRITTEN = FLOWS.replace('"conversation"\n', f'"conversation"\nintegration.flow_s
 
 
 @dataclass
-class Office:
+class Driver:
     """Two flows of one address, a Twilio with all they need, and the command."""
 
     twilio: LocalTwilio
@@ -58,7 +58,7 @@ class Office:
 
 
 @pytest.fixture
-def office(redis_url: str, tmp_path: Path) -> Iterator[Office]:
+def driver(redis_url: str, tmp_path: Path) -> Iterator[Driver]:
     """A number whose webhook points here, in one Messaging Service."""
     with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
         twilio.sessions.services.add(PROXY_SERVICE)
@@ -68,16 +68,16 @@ def office(redis_url: str, tmp_path: Path) -> Iterator[Office]:
         environ = {"ROUTER_REDIS_URL": redis_url, "ROUTER_DATA_DIR": str(tmp_path), "ROUTER_PUBLIC_URL": BASE}
         environ |= {"TWILIO_ACCOUNT_SID": ACCOUNT_SID, "TWILIO_AUTH_TOKEN": TOKEN, "ROUTER_TWILIO_API_URL": twilio.url}
         made = settings(**environ)
-        office = Office(twilio, connect(made), environ)
+        driver = Driver(twilio, connect(made), environ)
         invoke("flows", "apply", "-", given=WRITTEN, **environ)
-        office.sids = {each.friendly_name: each.sid for each in office.store.flows.walk(ACCOUNT_SID)}
-        yield office
-        office.store.close()
+        driver.sids = {each.friendly_name: each.sid for each in driver.store.flows.walk(ACCOUNT_SID)}
+        yield driver
+        driver.store.close()
 
 
-def test_a_complete_set_up_is_reported_line_by_line(office: Office) -> None:
+def test_a_complete_set_up_is_reported_line_by_line(driver: Driver) -> None:
     """Flows, resources, webhook and Messaging Service are good; what Twilio does not tell is reported as unknown."""
-    found = office.check()
+    found = driver.check()
     assert {name: [each["state"] for each in checks] for name, checks in found.items()} == {
         "flows": ["good"],
         "resources": ["good", "good"],
@@ -90,24 +90,24 @@ def test_a_complete_set_up_is_reported_line_by_line(office: Office) -> None:
     assert "the trigger Incoming Conversation, auto-creation of its address is off" in said
     assert "REST API does not say" in found["opt-outs"][0]["found"]
     assert "send STOP from a test phone" in found["opt-outs"][0]["advice"]
-    office.receive(Body="STOP", OptOutType="STOP")
-    office.store.proxied.put(ACCOUNT_SID, (), seconds=60)
-    found = office.check()
+    driver.receive(Body="STOP", OptOutType="STOP")
+    driver.store.proxied.put(ACCOUNT_SID, (), seconds=60)
+    found = driver.check()
     assert "1 recent messages have an OptOutType" in found["opt-outs"][0]["found"]
     assert found["sessions"][0]["state"] == "good"
-    text = invoke("migrate", "check", office.sids["Proxy"], "--to", office.sids["Conversations"], **office.environ)
+    text = invoke("migrate", "check", driver.sids["Proxy"], "--to", driver.sids["Conversations"], **driver.environ)
     assert f"{OURS}: its inbound webhook leads here" in text.output
-    assert (office.twilio.writes(), office.twilio.updates) == ([], [])
+    assert (driver.twilio.writes(), driver.twilio.updates) == ([], [])
 
 
-def test_each_missing_part_is_bad_and_named(office: Office) -> None:
+def test_each_missing_part_is_bad_and_named(driver: Driver) -> None:
     """A wrong trigger, auto-creation, another webhook, a missing number or an unfit new flow is reported as bad."""
-    twilio = office.twilio
+    twilio = driver.twilio
     twilio.conversations.studio_flows[STUDIO_SID] = {"incomingMessage"}
     twilio.conversations.auto_creation[OURS] = True
     twilio.numbers[0]["sms_url"] = "https://user:secret@elsewhere.example/in?key=1"
     twilio.sessions.services.clear()
-    found = office.check(status=1)
+    found = driver.check(status=1)
     said = [each["found"] for each in found["resources"]]
     assert [each["state"] for each in found["resources"]] == ["bad"] * 3
     assert "no contact moves" in said[0]
@@ -116,25 +116,25 @@ def test_each_missing_part_is_bad_and_named(office: Office) -> None:
     assert found["webhook"][0]["found"].endswith("is elsewhere.example/in: the router gets no message")
     assert f"router connect {OURS}" in found["webhook"][0]["advice"]
     twilio.numbers.clear()
-    assert "is not a number of" in office.check(status=1)["webhook"][0]["found"]
-    assert "must have the address" in office.check(to="Another number", status=1)["flows"][0]["found"]
-    refused = invoke("migrate", "check", office.sids["Proxy"], **office.environ)
+    assert "is not a number of" in driver.check(status=1)["webhook"][0]["found"]
+    assert "must have the address" in driver.check(to="Another number", status=1)["flows"][0]["found"]
+    refused = invoke("migrate", "check", driver.sids["Proxy"], **driver.environ)
     assert (refused.exit_code, "--to FO…" in refused.stderr) == (1, True)
 
 
-def test_a_number_without_a_messaging_service_is_reported(office: Office) -> None:
+def test_a_number_without_a_messaging_service_is_reported(driver: Driver) -> None:
     """A number in no Messaging Service, or in two, is reported; the doctor checks the same for a begun migration."""
-    office.twilio.service_numbers[SERVICE].clear()
-    office.twilio.conversations.default_service = "MG" + "9" * 32
-    found = office.check()["Messaging Service"][0]
+    driver.twilio.service_numbers[SERVICE].clear()
+    driver.twilio.conversations.default_service = "MG" + "9" * 32
+    found = driver.check()["Messaging Service"][0]
     assert (found["state"], "default one, MG999" in found["found"]) == ("look", True)
-    office.twilio.service(SERVICE.replace("1", "2"), None, OURS)
-    office.twilio.service(SERVICE.replace("1", "3"), None, OURS)
-    assert "is in MG222" in office.check()["Messaging Service"][0]["found"]
-    made = settings(**office.environ)
-    assert list(of_account(made, made.accounts[0], office.store)) == []
-    begun = invoke("migrate", "start", office.sids["Proxy"], "--to", office.sids["Conversations"], **office.environ)
+    driver.twilio.service(SERVICE.replace("1", "2"), None, OURS)
+    driver.twilio.service(SERVICE.replace("1", "3"), None, OURS)
+    assert "is in MG222" in driver.check()["Messaging Service"][0]["found"]
+    made = settings(**driver.environ)
+    assert list(of_account(made, made.accounts[0], driver.store)) == []
+    begun = invoke("migrate", "start", driver.sids["Proxy"], "--to", driver.sids["Conversations"], **driver.environ)
     assert begun.exit_code == 0
-    assert office.check(to="")["flows"][0]["state"] == "good"
-    names = [each.name for each in of_account(made, made.accounts[0], office.store)]
+    assert driver.check(to="")["flows"][0]["state"] == "good"
+    names = [each.name for each in of_account(made, made.accounts[0], driver.store)]
     assert names == ["webhook", "Messaging Service", "opt-outs", "sessions"]

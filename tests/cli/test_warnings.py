@@ -21,7 +21,7 @@ OURS = "+15550000001"
 URL = "https://example.com/in"
 
 
-class Desk:
+class Driver:
     """A store, the application over it, and the commands with the same store."""
 
     def __init__(self, rest: Rest, folder: Path) -> None:
@@ -57,14 +57,14 @@ class Desk:
 
 
 @contextmanager
-def _desk(valkey: ValkeyServer, folder: Path, base: str = BASE) -> Iterator[Desk]:
+def _desk(valkey: ValkeyServer, folder: Path, base: str = BASE) -> Iterator[Driver]:
     with rest_over(valkey, folder, base=base) as rest:
-        yield Desk(rest, folder)
+        yield Driver(rest, folder)
 
 
 @pytest.fixture
-def desk(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Desk]:
-    """A desk over an empty store."""
+def driver(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Driver]:
+    """A driver with an empty store."""
     with _desk(valkey, tmp_path) as made:
         yield made
 
@@ -85,56 +85,56 @@ def _speaking(*languages: str) -> str:
         pytest.param(_speaking("es", "pt", ""), "and not en", id="an English sibling"),
     ],
 )
-def test_a_warning_is_reported_everywhere(desk: Desk, file: str, says: str) -> None:
+def test_a_warning_is_reported_everywhere(driver: Driver, file: str, says: str) -> None:
     """Each warning is in the output of `apply`, in its JSON, in REST `warnings` and in `doctor`."""
-    said, reported = desk.applied(file)
+    said, reported = driver.applied(file)
     assert says in said
     assert any(says in each for each in reported)
-    assert any(says in each for each in desk.by_rest())
-    (check,) = [each for each in desk.doctor() if says in each["found"]]
+    assert any(says in each for each in driver.by_rest())
+    (check,) = [each for each in driver.doctor() if says in each["found"]]
     assert check["state"] in {"look", "bad"}
     assert check["advice"]
 
 
-def test_a_private_network_that_the_running_router_allows_is_no_warning(desk: Desk) -> None:
+def test_a_private_network_that_the_running_router_allows_is_no_warning(driver: Driver) -> None:
     """A command does not warn of a private target that the running router's settings allow."""
     serves = Served((ONE,), {}, ("10.0.0.0/8",))
     process = Process("m", "host", 1, 1, "127.0.0.1:8000", (), serves.name())
-    desk.rest.store.processes.announce(process, None, serves)
-    said, reported = desk.applied(external(OURS, "http://10.0.0.5/in"))
+    driver.rest.store.processes.announce(process, None, serves)
+    said, reported = driver.applied(external(OURS, "http://10.0.0.5/in"))
     assert ("a private address" in said, reported) == (False, [])
-    assert not [each for each in desk.doctor() if "a private address" in each["found"]]
+    assert not [each for each in driver.doctor() if "a private address" in each["found"]]
 
 
-def test_flows_without_faults_have_no_warnings(desk: Desk) -> None:
+def test_flows_without_faults_have_no_warnings(driver: Driver) -> None:
     """Two language flows, one of them English, and a default flow have no warning."""
-    said, reported = desk.applied(_speaking("es", "en", ""))
+    said, reported = driver.applied(_speaking("es", "en", ""))
     assert "!" not in said.replace("! no router runs with this store", "")
-    assert (reported, desk.by_rest()) == ([], [])
-    assert not [each for each in desk.doctor() if each["name"] == "flows"]
+    assert (reported, driver.by_rest()) == ([], [])
+    assert not [each for each in driver.doctor() if each["name"] == "flows"]
 
 
 def test_a_public_url_with_the_path_of_a_webhook_is_reported_everywhere(valkey: ValkeyServer, tmp_path: Path) -> None:
     """A ROUTER_PUBLIC_URL with the path of a webhook is reported by `apply`, its JSON, REST and `doctor`."""
     says = f"the public URL {BASE}/webhooks/sms ends with the path of a webhook"
-    with _desk(valkey, tmp_path, f"{BASE}/webhooks/sms") as desk:
-        said, reported = desk.applied(external(OURS, URL))
+    with _desk(valkey, tmp_path, f"{BASE}/webhooks/sms") as driver:
+        said, reported = driver.applied(external(OURS, URL))
         assert says in said
         assert any(says in each for each in reported)
-        created = desk.rest.call(
+        created = driver.rest.call(
             "POST",
             "/v1/FlexFlows",
             {"ChannelType": "whatsapp", "FriendlyName": "x", "ChatServiceSid": "IS" + "1" * 32, "Integration.Url": URL},
         )
         assert any(says in each for each in created.json["warnings"])
-        assert [each["state"] for each in desk.doctor() if says in each["found"]] == ["bad"]
+        assert [each["state"] for each in driver.doctor() if says in each["found"]] == ["bad"]
 
 
-def test_an_address_that_points_here_without_a_flow_is_reported(desk: Desk) -> None:
+def test_an_address_that_points_here_without_a_flow_is_reported(driver: Driver) -> None:
     """A connected number without a flow is reported by `apply` and `doctor`, an address that lost its flow by REST."""
-    (desk.folder / "var").mkdir()
+    (driver.folder / "var").mkdir()
     webhook = dict.fromkeys(FIELDS["number"], "")
-    Connections(desk.folder / "var").put(
+    Connections(driver.folder / "var").put(
         ConnectedWebhook(
             kind="number",
             sid="PN" + "1" * 32,
@@ -149,13 +149,13 @@ def test_an_address_that_points_here_without_a_flow_is_reported(desk: Desk) -> N
         )
     )
     says = "points to this router, but no enabled flow takes its sms messages"
-    said, reported = desk.applied(external(OURS, URL))
+    said, reported = driver.applied(external(OURS, URL))
     assert f"! +15550000002 {says}" in said
     assert reported == [f"+15550000002 {says}: they are unrouted"]
-    assert [each["state"] for each in desk.doctor() if f"+15550000002 {says}" in each["found"]] == ["look"]
-    desk.rest.store.outages.note_seen(ONE, [OURS], now=time.time())
-    assert desk.by_rest() == []
-    (sid,) = desk.rest.listed("/v1/FlexFlows")
-    (warning,) = desk.rest.call("POST", f"/v1/FlexFlows/{sid}", {"Enabled": "false"}).json["warnings"]
+    assert [each["state"] for each in driver.doctor() if f"+15550000002 {says}" in each["found"]] == ["look"]
+    driver.rest.store.outages.note_seen(ONE, [OURS], now=time.time())
+    assert driver.by_rest() == []
+    (sid,) = driver.rest.listed("/v1/FlexFlows")
+    (warning,) = driver.rest.call("POST", f"/v1/FlexFlows/{sid}", {"Enabled": "false"}).json["warnings"]
     assert warning.startswith(f"{OURS} {says}")
-    assert says in desk.cli("flows", "disable", sid).output
+    assert says in driver.cli("flows", "disable", sid).output

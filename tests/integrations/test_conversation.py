@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from router.flow.flex_flow import FlexFlow
 from router.integrations.base import Attempt, AttemptError, Failure
 from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, TOKEN, flow, settings
-from tests.twilio.desk import LANE, Desk
+from tests.twilio.driver import LANE, Driver
 from tests.twilio.local import LocalTwilio, busy
 from tests.twilio.wire import Answered, problem
 
@@ -23,11 +23,11 @@ ROUTING = json.dumps({"properties": {"workspace_sid": WORKSPACE, "workflow_sid":
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    """A desk whose Twilio has a workspace."""
+def driver() -> Iterator[Driver]:
+    """A driver with a Twilio that has a workspace."""
     with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
         twilio.tasks.workspaces[WORKSPACE] = {"WW" + "2" * 32}
-        yield Desk(twilio, settings(ROUTER_TWILIO_API_URL=twilio.url, ROUTER_PUBLIC_URL="https://router.example.com"))
+        yield Driver(twilio, settings(ROUTER_TWILIO_API_URL=twilio.url, ROUTER_PUBLIC_URL="https://router.example.com"))
 
 
 def to_conversation(capture: str = "auto", *, janitor: bool = False, **more: Any) -> FlexFlow:
@@ -35,28 +35,28 @@ def to_conversation(capture: str = "auto", *, janitor: bool = False, **more: Any
     return replace(flow("conversation", **more), capture=capture, janitor_enabled=janitor)
 
 
-def later(desk: Desk) -> None:
+def later(driver: Driver) -> None:
     """Set the time at which each pair was bound back by an hour."""
-    for known in desk.kept.found.values():
+    for known in driver.kept.found.values():
         known["bound"] = str(float(known["bound"]) - 3600)
 
 
-def hear(desk: Desk, to: FlexFlow, body: str, **changes: Any) -> Attempt:
+def hear(driver: Driver, to: FlexFlow, body: str, **changes: Any) -> Attempt:
     """Let a customer write: Twilio may capture the message and then calls the webhook; return the attempt."""
-    desk.twilio.conversations.receive(THEIRS, OURS, body)
-    return desk.attempt(to, body, **changes)
+    driver.twilio.conversations.receive(THEIRS, OURS, body)
+    return driver.attempt(to, body, **changes)
 
 
-def said(desk: Desk) -> list[str]:
+def said(driver: Driver) -> list[str]:
     """Return the customer's messages in all Conversations."""
-    return desk.twilio.conversations.said(THEIRS)
+    return driver.twilio.conversations.said(THEIRS)
 
 
-def test_a_new_conversation_is_created_in_order_with_all_its_parts(desk: Desk) -> None:
+def test_a_new_conversation_is_created_in_order_with_all_its_parts(driver: Driver) -> None:
     """A new Conversation gets timers, attributes, webhook, participant, message and Interaction, in this order."""
     to = to_conversation(janitor=True, flow_sid=STUDIO_SID, interaction=ROUTING)
-    note = desk.send(hear(desk, to, "Hola", language="es"))
-    (found,) = desk.twilio.conversations.found.values()
+    note = driver.send(hear(driver, to, "Hola", language="es"))
+    (found,) = driver.twilio.conversations.found.values()
     form = found["form"]
     assert (form["Timers.Closed"], form["FriendlyName"]) == ("PT1440M", THEIRS)
     assert form["UniqueName"] == f"router-{LANE}-SM{1:032x}"
@@ -64,27 +64,27 @@ def test_a_new_conversation_is_created_in_order_with_all_its_parts(desk: Desk) -
     (message,) = found["messages"]
     assert (message["author"], message["body"]) == (THEIRS, "Hola")
     assert json.loads(message["attributes"]) == {"routerMessageId": f"SM{1:032x}"}
-    assert desk.twilio.conversations.studio == [(STUDIO_SID, message["sid"])]
-    (interaction,) = desk.twilio.conversations.interactions
+    assert driver.twilio.conversations.studio == [(STUDIO_SID, message["sid"])]
+    (interaction,) = driver.twilio.conversations.interactions
     assert interaction["channel"]["properties"] == {"media_channel_sid": found["sid"]}
     assert note == f"started {found['sid']}, added {message['sid']}; Interaction {interaction['sid']}"
-    assert desk.twilio.writes() == [
+    assert driver.twilio.writes() == [
         "POST Conversations", "POST Webhooks", "POST Participants", "POST Messages", "POST Interactions"
     ]  # fmt: skip
 
 
-def test_the_messaging_service_of_the_message_is_pinned(desk: Desk) -> None:
+def test_the_messaging_service_of_the_message_is_pinned(driver: Driver) -> None:
     """The participant is created with the Messaging Service that the message came by."""
-    given = desk.attempt(to_conversation())
+    given = driver.attempt(to_conversation())
     service = "MG" + "3" * 32
-    desk.send(replace(given, message=replace(given.message, messaging_service_sid=service)))
-    assert desk.twilio.forms[1]["MessagingServiceSid"] == service
+    driver.send(replace(given, message=replace(given.message, messaging_service_sid=service)))
+    assert driver.twilio.forms[1]["MessagingServiceSid"] == service
 
 
-def test_integration_url_is_attached_as_a_webhook(desk: Desk) -> None:
+def test_integration_url_is_attached_as_a_webhook(driver: Driver) -> None:
     """With Integration.Url the Conversation has a webhook to it for new messages."""
-    desk.send(hear(desk, to_conversation(url="https://bot.example/in"), "Hola"))
-    (found,) = desk.twilio.conversations.found.values()
+    driver.send(hear(driver, to_conversation(url="https://bot.example/in"), "Hola"))
+    (found,) = driver.twilio.conversations.found.values()
     (webhook,) = found["webhooks"]
     assert webhook["target"] == "webhook"
     assert webhook["configuration"] == {
@@ -93,156 +93,156 @@ def test_integration_url_is_attached_as_a_webhook(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("capture", ["auto", "always"])
-def test_a_captured_message_is_not_added_again(desk: Desk, capture: str) -> None:
+def test_a_captured_message_is_not_added_again(driver: Driver, capture: str) -> None:
     """Once Twilio captures a pair's messages the router adds none, and the delivery names the Conversation."""
     to = to_conversation(capture)
-    desk.send(hear(desk, to, "one"))
-    notes = [desk.send(hear(desk, to, "two"))]
-    later(desk)
-    notes += [desk.send(hear(desk, to, body)) for body in ("three", "four")]
-    (found,) = desk.twilio.conversations.found.values()
+    driver.send(hear(driver, to, "one"))
+    notes = [driver.send(hear(driver, to, "two"))]
+    later(driver)
+    notes += [driver.send(hear(driver, to, body)) for body in ("three", "four")]
+    (found,) = driver.twilio.conversations.found.values()
     assert notes == [f"captured by {found['sid']}"] * 3
-    assert said(desk) == ["one", "two", "three", "four"]
+    assert said(driver) == ["one", "two", "three", "four"]
 
 
-def test_capture_always_asks_twilio_every_ten_minutes(desk: Desk) -> None:
+def test_capture_always_asks_twilio_every_ten_minutes(driver: Driver) -> None:
     """With Capture=always a message causes no request to Twilio within ten minutes of a look-up, and one after them."""
     to = to_conversation("always")
-    desk.send(hear(desk, to, "one"))
-    later(desk)
-    desk.send(hear(desk, to, "two"))
-    before = len(desk.twilio.log)
-    desk.send(hear(desk, to, "three"))
-    assert len(desk.twilio.log) == before
-    for known in desk.kept.found.values():
+    driver.send(hear(driver, to, "one"))
+    later(driver)
+    driver.send(hear(driver, to, "two"))
+    before = len(driver.twilio.log)
+    driver.send(hear(driver, to, "three"))
+    assert len(driver.twilio.log) == before
+    for known in driver.kept.found.values():
         known["asked"] = str(float(known["asked"]) - 600)
-    desk.send(hear(desk, to, "four"))
-    assert len(desk.twilio.log) == before + 1
+    driver.send(hear(driver, to, "four"))
+    assert len(driver.twilio.log) == before + 1
 
 
-def test_capture_never_adds_every_message_once(desk: Desk) -> None:
+def test_capture_never_adds_every_message_once(driver: Driver) -> None:
     """With Capture=never each message is added, and only once over replays."""
     to = to_conversation("never")
-    sent = [desk.attempt(to, body) for body in ("one", "two", "two")]
+    sent = [driver.attempt(to, body) for body in ("one", "two", "two")]
     for each in [*sent, *(replace(each, replay=True) for each in sent)]:
-        desk.send(each)
-    assert said(desk) == ["one", "two", "two"]
-    assert len(desk.twilio.conversations.found) == 1
+        driver.send(each)
+    assert said(driver) == ["one", "two", "two"]
+    assert len(driver.twilio.conversations.found) == 1
 
 
-def test_a_message_from_before_the_binding_is_added(desk: Desk) -> None:
+def test_a_message_from_before_the_binding_is_added(driver: Driver) -> None:
     """A message that came before its pair was bound is added, although the next one is captured."""
     to = to_conversation()
-    first, second = hear(desk, to, "ok"), hear(desk, to, "ok")
-    desk.send(first)
-    third = hear(desk, to, "ok")
-    desk.send(second)
-    desk.send(third)
-    assert said(desk) == ["ok", "ok", "ok"]
+    first, second = hear(driver, to, "ok"), hear(driver, to, "ok")
+    driver.send(first)
+    third = hear(driver, to, "ok")
+    driver.send(second)
+    driver.send(third)
+    assert said(driver) == ["ok", "ok", "ok"]
 
 
 @pytest.mark.parametrize("how", ["closed", "removed", "deleted"])
-def test_an_ended_conversation_frees_the_pair(desk: Desk, how: str) -> None:
+def test_an_ended_conversation_frees_the_pair(driver: Driver, how: str) -> None:
     """After a Conversation is closed or deleted, or its participant removed, the next message starts another one."""
     to = to_conversation()
-    desk.send(hear(desk, to, "one"))
-    later(desk)
-    (found,) = desk.twilio.conversations.found.values()
+    driver.send(hear(driver, to, "one"))
+    later(driver)
+    (found,) = driver.twilio.conversations.found.values()
     if how == "closed":
         found["state"] = "closed"
     elif how == "removed":
         found["participants"].clear()
     else:
-        del desk.twilio.conversations.found[found["sid"]]
-    assert desk.send(hear(desk, to, "two")).startswith("started CH")
-    assert said(desk)[-1] == "two"
-    bound = desk.twilio.conversations.bound(THEIRS, OURS)
+        del driver.twilio.conversations.found[found["sid"]]
+    assert driver.send(hear(driver, to, "two")).startswith("started CH")
+    assert said(driver)[-1] == "two"
+    bound = driver.twilio.conversations.bound(THEIRS, OURS)
     assert bound is not None
     assert bound["sid"] != found["sid"]
 
 
-def test_a_message_captured_before_the_closing_is_not_added_again(desk: Desk) -> None:
+def test_a_message_captured_before_the_closing_is_not_added_again(driver: Driver) -> None:
     """A message that Twilio captured before an agent closed the Conversation is not added again."""
     to = to_conversation()
-    desk.send(hear(desk, to, "one"))
-    later(desk)
-    second = hear(desk, to, "bye")
-    next(iter(desk.twilio.conversations.found.values()))["state"] = "closed"
-    assert desk.send(second).startswith("captured by CH")
-    assert said(desk) == ["one", "bye"]
+    driver.send(hear(driver, to, "one"))
+    later(driver)
+    second = hear(driver, to, "bye")
+    next(iter(driver.twilio.conversations.found.values()))["state"] = "closed"
+    assert driver.send(second).startswith("captured by CH")
+    assert said(driver) == ["one", "bye"]
 
 
 @pytest.mark.parametrize("state", ["active", "inactive"])
-def test_a_pair_that_another_program_has_bound_is_used(desk: Desk, state: str) -> None:
+def test_a_pair_that_another_program_has_bound_is_used(driver: Driver, state: str) -> None:
     """A Conversation that another program bound to the pair is used, and gets no Interaction."""
-    other = desk.twilio.conversations.make(THEIRS, OURS, state=state)
-    note = desk.send(hear(desk, to_conversation(interaction=ROUTING), "Hola"))
+    other = driver.twilio.conversations.make(THEIRS, OURS, state=state)
+    note = driver.send(hear(driver, to_conversation(interaction=ROUTING), "Hola"))
     assert note == f"captured by {other['sid']}"
-    assert said(desk) == ["Hola"]
-    assert desk.twilio.writes() == []
+    assert said(driver) == ["Hola"]
+    assert driver.twilio.writes() == []
 
 
 @pytest.mark.parametrize("how", [{"recovered": True}, {"replay": True}])
 @pytest.mark.parametrize("captured", [True, False])
-def test_a_recovered_or_replayed_message_is_looked_up(desk: Desk, how: dict[str, Any], captured: bool) -> None:
+def test_a_recovered_or_replayed_message_is_looked_up(driver: Driver, how: dict[str, Any], captured: bool) -> None:
     """A recovered or replayed message is added only if the Conversation does not have it."""
     to = to_conversation()
-    desk.send(hear(desk, to, "one"))
-    later(desk)
-    earlier = hear(desk, to, "two", **how) if captured else desk.attempt(to, "two", **how)
-    (found,) = desk.twilio.conversations.found.values()
+    driver.send(hear(driver, to, "one"))
+    later(driver)
+    earlier = hear(driver, to, "two", **how) if captured else driver.attempt(to, "two", **how)
+    (found,) = driver.twilio.conversations.found.values()
     found["messages"][-1]["date_created"] = "2020-01-01T00:00:00Z"
-    desk.send(earlier)
-    assert said(desk) == ["one", "two"]
+    driver.send(earlier)
+    assert said(driver) == ["one", "two"]
 
 
-def test_a_binding_found_by_error_50416_is_used(desk: Desk) -> None:
+def test_a_binding_found_by_error_50416_is_used(driver: Driver) -> None:
     """If binding fails with 50416, the Conversation that it names is used and the new one is removed."""
-    other = desk.twilio.conversations.make(THEIRS, OURS)
+    other = driver.twilio.conversations.make(THEIRS, OURS)
     answers: Iterator[Answered] = iter([(200, {"conversations": [], "meta": {}}, {})])
-    desk.twilio.fault = lambda name: next(answers, None) if name == "GET ParticipantConversations" else None
-    assert desk.send(hear(desk, to_conversation(), "Hola")) == f"captured by {other['sid']}"
-    assert list(desk.twilio.conversations.found) == [other["sid"]]
-    assert said(desk) == ["Hola"]
+    driver.twilio.fault = lambda name: next(answers, None) if name == "GET ParticipantConversations" else None
+    assert driver.send(hear(driver, to_conversation(), "Hola")) == f"captured by {other['sid']}"
+    assert list(driver.twilio.conversations.found) == [other["sid"]]
+    assert said(driver) == ["Hola"]
 
 
-def test_a_pair_bound_in_another_service_is_a_permanent_failure(desk: Desk) -> None:
+def test_a_pair_bound_in_another_service_is_a_permanent_failure(driver: Driver) -> None:
     """A pair that is bound in another service is a permanent failure that names the Conversation."""
-    other = desk.twilio.conversations.make(THEIRS, OURS, service="IS" + "1" * 32)
+    other = driver.twilio.conversations.make(THEIRS, OURS, service="IS" + "1" * 32)
     with pytest.raises(AttemptError, match=f"bound to {other['sid']}.* close it.*50416") as raised:
-        desk.send(hear(desk, to_conversation(), "Hola"))
+        driver.send(hear(driver, to_conversation(), "Hola"))
     assert raised.value.failure is Failure.PERMANENT
-    assert list(desk.twilio.conversations.found) == [other["sid"]]
+    assert list(driver.twilio.conversations.found) == [other["sid"]]
 
 
 @pytest.mark.parametrize("lost", [True, False])
 @pytest.mark.parametrize("request_number", range(9))
 @pytest.mark.parametrize("captures", [True, False])
 def test_a_crash_at_any_request_adds_no_message_twice(
-    desk: Desk, lost: bool, request_number: int, captures: bool
+    driver: Driver, lost: bool, request_number: int, captures: bool
 ) -> None:
     """After a crash or a lost answer at any request, each message, webhook and Interaction exists once."""
     to = to_conversation("auto" if captures else "never", flow_sid=STUDIO_SID, interaction=ROUTING)
-    (desk.twilio.lost if lost else desk.twilio.unsent).add(request_number)
-    first = hear(desk, to, "one")
-    desk.persist(first)
+    (driver.twilio.lost if lost else driver.twilio.unsent).add(request_number)
+    first = hear(driver, to, "one")
+    driver.persist(first)
     for body in ("two", "three"):
-        desk.persist(hear(desk, to, body) if captures else desk.attempt(to, body))
-    assert said(desk) == ["one", "two", "three"]
-    (found,) = desk.twilio.conversations.found.values()
-    assert len(found["webhooks"]) == len(found["participants"]) == len(desk.twilio.conversations.interactions) == 1
-    assert [flow_sid for flow_sid, _ in desk.twilio.conversations.studio] == [STUDIO_SID] * 3
+        driver.persist(hear(driver, to, body) if captures else driver.attempt(to, body))
+    assert said(driver) == ["one", "two", "three"]
+    (found,) = driver.twilio.conversations.found.values()
+    assert len(found["webhooks"]) == len(found["participants"]) == len(driver.twilio.conversations.interactions) == 1
+    assert [flow_sid for flow_sid, _ in driver.twilio.conversations.studio] == [STUDIO_SID] * 3
 
 
 @pytest.mark.parametrize("write", range(4))
-def test_a_failed_write_to_the_store_adds_no_message_twice(desk: Desk, write: int) -> None:
+def test_a_failed_write_to_the_store_adds_no_message_twice(driver: Driver, write: int) -> None:
     """If the store does not keep what was done, it is found at Twilio, and nothing is done twice."""
-    desk.kept.failing = {write}
+    driver.kept.failing = {write}
     to = to_conversation(flow_sid=STUDIO_SID, interaction=ROUTING)
-    desk.persist(hear(desk, to, "one"))
-    desk.persist(hear(desk, to, "two"))
-    assert said(desk) == ["one", "two"]
-    assert len(desk.twilio.conversations.found) == len(desk.twilio.conversations.interactions) == 1
+    driver.persist(hear(driver, to, "one"))
+    driver.persist(hear(driver, to, "two"))
+    assert said(driver) == ["one", "two"]
+    assert len(driver.twilio.conversations.found) == len(driver.twilio.conversations.interactions) == 1
 
 
 EVENT = st.one_of(
@@ -252,28 +252,28 @@ EVENT = st.one_of(
 )
 
 
-def test_after_any_sequence_of_events_each_message_is_added_once(desk: Desk) -> None:
+def test_after_any_sequence_of_events_each_message_is_added_once(driver: Driver) -> None:
     """After any sequence of messages, crashes, closings and time, each message is in one Conversation once."""
 
     @tuned(max_examples=40)
     @drawn(st.lists(EVENT, max_size=6), st.sampled_from(["auto", "never"]))
     def check(events: list[Any], capture: str) -> None:
-        desk.clear()
+        driver.clear()
         to, expected = to_conversation(capture), []
         for event in events:
             if event == "close":
-                if bound := desk.twilio.conversations.bound(THEIRS, OURS):
+                if bound := driver.twilio.conversations.bound(THEIRS, OURS):
                     bound["state"] = "closed"
             elif event == "later":
-                later(desk)
+                later(driver)
             else:
                 body, number, how = event
                 if how:
-                    lost = desk.twilio.lost if how == "lost" else desk.twilio.unsent
-                    lost.add(len(desk.twilio.log) + number)
-                desk.persist(hear(desk, to, body) if capture == "auto" else desk.attempt(to, body))
+                    lost = driver.twilio.lost if how == "lost" else driver.twilio.unsent
+                    lost.add(len(driver.twilio.log) + number)
+                driver.persist(hear(driver, to, body) if capture == "auto" else driver.attempt(to, body))
                 expected.append(body)
-        assert said(desk) == expected
+        assert said(driver) == expected
 
     check()
 
@@ -282,80 +282,80 @@ def test_after_any_sequence_of_events_each_message_is_added_once(desk: Desk) -> 
 @pytest.mark.parametrize("lost", [True, False])
 @pytest.mark.parametrize("request_number", range(7))
 def test_a_crash_at_any_request_of_a_web_chat_adds_no_message_twice(
-    desk: Desk, kind: str, lost: bool, request_number: int
+    driver: Driver, kind: str, lost: bool, request_number: int
 ) -> None:
     """After a crash at any request, a web chat's messages, participant and webhooks exist once, in one Conversation."""
     to = replace(flow(kind, flow_sid=STUDIO_SID), channel_type="web")
-    (desk.twilio.lost if lost else desk.twilio.unsent).add(request_number)
+    (driver.twilio.lost if lost else driver.twilio.unsent).add(request_number)
     for body in ("one", "two"):
-        desk.persist(desk.of_chat(to, body))
-    assert desk.twilio.conversations.said("visitor") == ["one", "two"]
-    (found,) = desk.twilio.conversations.found.values()
+        driver.persist(driver.of_chat(to, body))
+    assert driver.twilio.conversations.said("visitor") == ["one", "two"]
+    (found,) = driver.twilio.conversations.found.values()
     assert (len(found["webhooks"]), len(found["participants"])) == (2, 1)
-    assert len(desk.twilio.conversations.studio) == 2
+    assert len(driver.twilio.conversations.studio) == 2
 
 
-def test_a_web_chats_conversation_that_was_deleted_is_made_again(desk: Desk) -> None:
+def test_a_web_chats_conversation_that_was_deleted_is_made_again(driver: Driver) -> None:
     """If a web chat's Conversation was deleted, the attempt fails and the next one makes another."""
     to = replace(flow("conversation"), channel_type="web")
-    desk.persist(desk.of_chat(to, "one"))
-    desk.twilio.conversations.found.clear()
-    (failed,) = desk.persist(desk.of_chat(to, "two"))
+    driver.persist(driver.of_chat(to, "one"))
+    driver.twilio.conversations.found.clear()
+    (failed,) = driver.persist(driver.of_chat(to, "two"))
     assert failed.failure is Failure.FAILED
-    assert desk.twilio.conversations.said("visitor") == ["two"]
+    assert driver.twilio.conversations.said("visitor") == ["two"]
 
 
-def test_an_unanswered_interaction_without_a_workspace_is_not_repeated(desk: Desk) -> None:
+def test_an_unanswered_interaction_without_a_workspace_is_not_repeated(driver: Driver) -> None:
     """An unanswered Interaction without a workspace, which cannot be looked up, is not requested again."""
     to = to_conversation(interaction=json.dumps({"properties": {"queue_sid": "WQ"}}))
-    desk.twilio.lost = {4}
-    failures = desk.persist(hear(desk, to, "Hola"))
+    driver.twilio.lost = {4}
+    failures = driver.persist(hear(driver, to, "Hola"))
     assert [each.failure for each in failures] == [Failure.UNKNOWN]
-    assert "it is not asked for again" in desk.notes[0]
-    assert len(desk.twilio.conversations.interactions) == 1
+    assert "it is not asked for again" in driver.notes[0]
+    assert len(driver.twilio.conversations.interactions) == 1
 
 
-def test_an_interaction_that_flex_refuses_is_asked_for_again_with_the_replay(desk: Desk) -> None:
+def test_an_interaction_that_flex_refuses_is_asked_for_again_with_the_replay(driver: Driver) -> None:
     """A refused Interaction is a permanent failure; the replay requests it again and adds no message."""
-    given = hear(desk, to_conversation(interaction="{}"), "Hola")
+    given = hear(driver, to_conversation(interaction="{}"), "Hola")
     with pytest.raises(AttemptError, match=r"45004.*Integration\.Interaction") as raised:
-        desk.send(given)
+        driver.send(given)
     assert raised.value.failure is Failure.PERMANENT
-    desk.send(replace(given, replay=True, flow=to_conversation(interaction=ROUTING)))
-    assert said(desk) == ["Hola"]
-    assert len(desk.twilio.conversations.interactions) == 1
+    driver.send(replace(given, replay=True, flow=to_conversation(interaction=ROUTING)))
+    assert said(driver) == ["Hola"]
+    assert len(driver.twilio.conversations.interactions) == 1
 
 
-def test_a_conversation_with_five_webhooks_is_a_permanent_failure(desk: Desk) -> None:
+def test_a_conversation_with_five_webhooks_is_a_permanent_failure(driver: Driver) -> None:
     """Error 50361 (five webhooks) is a permanent failure with that reason, and the pair is not bound."""
-    desk.twilio.fault = lambda name: problem(400, 50361, "…") if name == "POST Webhooks" else None
+    driver.twilio.fault = lambda name: problem(400, 50361, "…") if name == "POST Webhooks" else None
     with pytest.raises(AttemptError, match="has five webhooks already") as raised:
-        desk.send(hear(desk, to_conversation(flow_sid=STUDIO_SID), "Hola"))
+        driver.send(hear(driver, to_conversation(flow_sid=STUDIO_SID), "Hola"))
     assert raised.value.failure is Failure.PERMANENT
-    assert desk.twilio.conversations.bound(THEIRS, OURS) is None
+    assert driver.twilio.conversations.bound(THEIRS, OURS) is None
 
 
-def test_refusals_wait_and_permanent_errors_do_not(desk: Desk) -> None:
+def test_refusals_wait_and_permanent_errors_do_not(driver: Driver) -> None:
     """429 is a refusal with Twilio's Retry-After; a chat service of another account is a permanent failure."""
-    desk.twilio.fault = lambda _: busy(3)
+    driver.twilio.fault = lambda _: busy(3)
     with pytest.raises(AttemptError) as raised:
-        desk.send(hear(desk, to_conversation(), "Hola"))
+        driver.send(hear(driver, to_conversation(), "Hola"))
     assert (raised.value.failure, raised.value.retry_after) == (Failure.REFUSED, 3)
-    desk.twilio.fault = lambda _: None
-    desk.twilio.conversations.services.clear()
+    driver.twilio.fault = lambda _: None
+    driver.twilio.conversations.services.clear()
     with pytest.raises(AttemptError, match=r"20404.*of another account") as raised:
-        desk.send(hear(desk, to_conversation(), "Hola"))
+        driver.send(hear(driver, to_conversation(), "Hola"))
     assert raised.value.failure is Failure.PERMANENT
 
 
-def test_media_and_locations_are_added_as_text(desk: Desk) -> None:
+def test_media_and_locations_are_added_as_text(driver: Driver) -> None:
     """Media URLs and locations are added as text; a message without either gets a placeholder text."""
     fields = {"NumMedia": "1", "MediaUrl0": "https://api.twilio.com/ME1", "MediaContentType0": "image/png"}
     for number, params in enumerate((fields, {"Latitude": "1.5", "Longitude": "2", "Label": "Home"}, {})):
-        given = desk.attempt(to_conversation("never"), "")
+        given = driver.attempt(to_conversation("never"), "")
         message = replace(given.message, num_media=int(not number), params={**given.message.params, **params})
-        desk.send(replace(given, message=message))
-    assert said(desk) == ["https://api.twilio.com/ME1", "geo:1.5,2 Home", "(a message without text)"]
-    (found,) = desk.twilio.conversations.found.values()
+        driver.send(replace(given, message=message))
+    assert said(driver) == ["https://api.twilio.com/ME1", "geo:1.5,2 Home", "(a message without text)"]
+    (found,) = driver.twilio.conversations.found.values()
     attributes = json.loads(found["messages"][0]["attributes"])
     assert attributes["media"] == [{"url": "https://api.twilio.com/ME1", "contentType": "image/png"}]

@@ -68,7 +68,7 @@ SESSIONS = ("console.sign_in", "console.sign_in_with", "console.sign_out", "cons
 BUTTONS = ("/delete", "/end", "/stop", "/reveal", "/replay")
 
 
-class Desk:
+class Driver:
     """A signed-in browser, with a flow, a message and a chat for each of two accounts."""
 
     def __init__(self, rest: Rest) -> None:
@@ -111,50 +111,50 @@ class Desk:
 
 
 @pytest.fixture
-def desk(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Desk]:
+def driver(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Driver]:
     """A console with two accounts."""
     with rest_over(valkey, tmp_path, ROUTER_ADMIN_PASSWORD=PASSWORD) as rest:
-        yield Desk(rest)
+        yield Driver(rest)
 
 
-def test_no_query_makes_a_page_fail(desk: Desk) -> None:
+def test_no_query_makes_a_page_fail(driver: Driver) -> None:
     """With any value in each query parameter a page answers, changes nothing, and shows no markup of the query."""
-    before = desk.state()
-    for rule, value in product(desk.rules("GET"), VALUES):
-        reply = desk.browser.get(desk.path(rule), base_url=BASE, query_string=dict.fromkeys(NAMES, value))
+    before = driver.state()
+    for rule, value in product(driver.rules("GET"), VALUES):
+        reply = driver.browser.get(driver.path(rule), base_url=BASE, query_string=dict.fromkeys(NAMES, value))
         assert reply.status_code in {200, 303, 400, 404}, (rule, value, reply.text)
         assert SCRIPT not in reply.text, rule
-    assert desk.state() == before
+    assert driver.state() == before
 
 
-def test_no_input_makes_a_form_fail(desk: Desk) -> None:
+def test_no_input_makes_a_form_fail(driver: Driver) -> None:
     """With any value in each field a form answers, and shows no markup of the input."""
-    rules = sorted(desk.rules("POST"), key=lambda rule: rule.endswith("/delete"))
+    rules = sorted(driver.rules("POST"), key=lambda rule: rule.endswith("/delete"))
     for rule, value in product(rules, VALUES):
         data = urlencode(dict.fromkeys(NAMES, value))
-        reply = desk.browser.post(desk.path(rule), base_url=BASE, data=data, content_type=FORM, headers=SAME_ORIGIN)
+        reply = driver.browser.post(driver.path(rule), base_url=BASE, data=data, content_type=FORM, headers=SAME_ORIGIN)
         assert reply.status_code in {200, 303, 400, 404, 409}, (rule, value, reply.text)
         assert SCRIPT not in reply.text, rule
 
 
-def test_an_empty_or_too_large_form_changes_nothing(desk: Desk) -> None:
+def test_an_empty_or_too_large_form_changes_nothing(driver: Driver) -> None:
     """A form without fields, or of 3 MB, changes nothing, except forms that are only a button."""
-    before = desk.state()
-    for rule in desk.rules("POST"):
+    before = driver.state()
+    for rule in driver.rules("POST"):
         if rule.endswith(BUTTONS):
             continue
         for data in ({}, {"body": "x" * 3_000_000}):
-            reply = desk.browser.post(desk.path(rule), base_url=BASE, data=data, headers=SAME_ORIGIN)
+            reply = driver.browser.post(driver.path(rule), base_url=BASE, data=data, headers=SAME_ORIGIN)
             assert reply.status_code in {200, 400, 404, 409, 413}, (rule, reply.status_code)
-    assert desk.state() == before
+    assert driver.state() == before
 
 
-def test_a_sid_of_another_account_is_404_on_every_page(desk: Desk) -> None:
+def test_a_sid_of_another_account_is_404_on_every_page(driver: Driver) -> None:
     """A SID of another account is 404 on every page and form, and nothing is changed."""
-    before = desk.state()
+    before = driver.state()
     for method in ("GET", "POST"):
-        for rule in (each for each in desk.rules(method) if "<sid>" in each):
-            path, data = desk.path(rule, TWO), {"do": "hold", "switch": "pause"}
-            reply = desk.browser.open(path, method=method, base_url=BASE, data=data, headers=SAME_ORIGIN)
+        for rule in (each for each in driver.rules(method) if "<sid>" in each):
+            path, data = driver.path(rule, TWO), {"do": "hold", "switch": "pause"}
+            reply = driver.browser.open(path, method=method, base_url=BASE, data=data, headers=SAME_ORIGIN)
             assert reply.status_code == 404, rule
-    assert desk.state() == before
+    assert driver.state() == before

@@ -22,7 +22,7 @@ from tests.web.rest import BASE, ONE, TWO, Rest, rest_over
 TARGET = "https://crm.example.com"
 
 
-class Desk:
+class Driver:
     """A signed-in browser, and messages and processes written into the store."""
 
     def __init__(self, rest: Rest, settings: Path) -> None:
@@ -65,59 +65,59 @@ class Desk:
 
 
 @pytest.fixture
-def desk(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Desk]:
+def driver(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Driver]:
     """A console over an empty store."""
     with rest_over(valkey, tmp_path, ROUTER_ADMIN_PASSWORD=PASSWORD) as rest:
-        yield Desk(rest, tmp_path / "router.toml")
+        yield Driver(rest, tmp_path / "router.toml")
 
 
-def test_the_overview_lists_held_undelivered_and_unrouted_messages(desk: Desk) -> None:
+def test_the_overview_lists_held_undelivered_and_unrouted_messages(driver: Driver) -> None:
     """The overview counts and links the account's held, undelivered and unrouted messages."""
-    flow = desk.flow()
-    held, cancelled = desk.queue(flow), desk.queue(flow)
-    desk.queue("")
-    desk.rest.call("POST", f"/v1/Deliveries/{held}", {"Held": "true"})
-    desk.rest.call("POST", f"/v1/Deliveries/{cancelled}", {"Status": "canceled"})
-    desk.queue("", TWO)
-    page = desk.page()
+    flow = driver.flow()
+    held, cancelled = driver.queue(flow), driver.queue(flow)
+    driver.queue("")
+    driver.rest.call("POST", f"/v1/Deliveries/{held}", {"Held": "true"})
+    driver.rest.call("POST", f"/v1/Deliveries/{cancelled}", {"Status": "canceled"})
+    driver.queue("", TWO)
+    page = driver.page()
     assert "Needs attention" in page
     for part in ("1 held, the first of them now", "(look) 1 undelivered", "(look) 1 unrouted"):
         assert part in page, part
     assert "3 stored 1 waiting 1 undelivered 1 unrouted 1 flow" in page
     assert "Accepted: 3" in page
-    assert f"/console/{ONE}/messages?status=held" in desk.source()
-    assert f"/console/{ONE}/dead-letters" in desk.source()
-    found = desk.source("messages?status=held")
+    assert f"/console/{ONE}/messages?status=held" in driver.source()
+    assert f"/console/{ONE}/dead-letters" in driver.source()
+    found = driver.source("messages?status=held")
     assert held in found
     assert cancelled not in found
-    assert TWO not in desk.source().replace("switch", "")
+    assert TWO not in driver.source().replace("switch", "")
 
 
-def test_a_target_that_does_not_answer_is_shown_by_every_process(desk: Desk) -> None:
+def test_a_target_that_does_not_answer_is_shown_by_every_process(driver: Driver) -> None:
     """A page of any process says how many processes see an account's target as down, and names no other account's."""
-    sid = desk.queue(desk.flow())
-    desk.announce(1, (ONE, TARGET), (TWO, "https://of-two.example.com"))
-    desk.announce(2)
+    sid = driver.queue(driver.flow())
+    driver.announce(1, (ONE, TARGET), (TWO, "https://of-two.example.com"))
+    driver.announce(2)
     for path in ("", "health"):
-        page = desk.page(path)
+        page = driver.page(path)
         assert f"{TARGET} does not answer (seen by 1 of 2 processes)" in page
         assert "of-two" not in page
-        assert TARGET not in desk.page(path, TWO)
-    assert f"its target {TARGET} does not answer" in desk.page(f"messages/{sid}")
-    desk.announce(2, (ONE, TARGET))
-    assert "All recently used targets answer" not in desk.page("health")
+        assert TARGET not in driver.page(path, TWO)
+    assert f"its target {TARGET} does not answer" in driver.page(f"messages/{sid}")
+    driver.announce(2, (ONE, TARGET))
+    assert "All recently used targets answer" not in driver.page("health")
 
 
-def test_an_overdue_conversation_is_the_accounts_own(desk: Desk) -> None:
+def test_an_overdue_conversation_is_the_accounts_own(driver: Driver) -> None:
     """The overview shows how long the account's own oldest conversation is overdue, not another account's."""
-    own, others = desk.flow(), desk.flow(TWO)
-    desk.queue(others, TWO)
-    call = desk.rest.store.changes._client.call
+    own, others = driver.flow(), driver.flow(TWO)
+    driver.queue(others, TWO)
+    call = driver.rest.store.changes._client.call
     call("SET", "probe", 1)
     pass_time(call, bucket(ONE), 400)
-    desk.queue(own)
-    assert "has been due for" not in desk.page()
+    driver.queue(own)
+    assert "has been due for" not in driver.page()
     pass_time(call, bucket(ONE), 100)
-    page = desk.page()
+    page = driver.page()
     assert re.search(rf"a conversation of {own[:6]}…{own[-4:]} has been due for 10\d s", page), page
-    assert f"a conversation of {others[:6]}…{others[-4:]} has been due for 50" in desk.page(account=TWO)
+    assert f"a conversation of {others[:6]}…{others[-4:]} has been due for 50" in driver.page(account=TWO)

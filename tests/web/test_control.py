@@ -18,7 +18,7 @@ from tests.web.rest import ONE, TWO, Reply, Rest
 LANE = "a" * 24
 
 
-class Desk:
+class Driver:
     """The application over an empty store, one flow, and messages of one conversation that wait for it."""
 
     def __init__(self, rest: Rest, config: Path) -> None:
@@ -66,212 +66,212 @@ class Desk:
 
 
 @pytest.fixture
-def desk(rest: Rest) -> Desk:
-    """A desk for this test alone."""
-    return Desk(rest, rest.config)
+def driver(rest: Rest) -> Driver:
+    """A driver for this test alone."""
+    return Driver(rest, rest.config)
 
 
 # -- REST -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_held_message_lets_its_conversation_go_on(desk: Desk) -> None:
+def test_a_held_message_lets_its_conversation_go_on(driver: Driver) -> None:
     """Held=true keeps a message queued while the next ones are sent; Held=false puts it behind them."""
-    first, second, third = desk.queue(3)
+    first, second, third = driver.queue(3)
     for _ in range(2):
-        held = desk.update(first, Held="true")
+        held = driver.update(first, Held="true")
         assert (held.status, held.json["status"], held.json["held"]) == (200, "queued", True)
-    (waits,) = desk.fetch(first)["waiting_for"]
+    (waits,) = driver.fetch(first)["waiting_for"]
     assert waits.startswith(f"its release: it is held by {ONE} since 20")
     assert waits.endswith(", and its conversation goes on without it")
-    assert desk.order() == [second, third]
-    assert desk.rest.listed("/v1/Deliveries?Status=queued&Held=true") == [first]
-    assert desk.rest.listed("/v1/Deliveries?Held=false") == [third, second]
-    assert desk.end("delivered") == second
-    released = desk.update(first, Held="False")
+    assert driver.order() == [second, third]
+    assert driver.rest.listed("/v1/Deliveries?Status=queued&Held=true") == [first]
+    assert driver.rest.listed("/v1/Deliveries?Held=false") == [third, second]
+    assert driver.end("delivered") == second
+    released = driver.update(first, Held="False")
     assert (released.status, released.json["held"]) == (200, False)
-    assert desk.order() == [third, first]
-    assert desk.update(first, Held="false").error[:2] == (409, 20409)
-    assert desk.update(second, Held="true").error[:2] == (409, 20409)
+    assert driver.order() == [third, first]
+    assert driver.update(first, Held="false").error[:2] == (409, 20409)
+    assert driver.update(second, Held="true").error[:2] == (409, 20409)
 
 
 @pytest.mark.parametrize("held", [True, False])
 @pytest.mark.parametrize("status", ["canceled", "cancelled"])
-def test_a_cancelled_message_is_undelivered(desk: Desk, status: str, held: bool) -> None:
+def test_a_cancelled_message_is_undelivered(driver: Driver, status: str, held: bool) -> None:
     """A cancelled message is undelivered with the reason `cancelled`, and can be replayed by its SID."""
-    first, second = desk.queue(2)
+    first, second = driver.queue(2)
     if held:
-        desk.update(first, Held="true")
-    cancelled = desk.update(first, Status=status)
+        driver.update(first, Held="true")
+    cancelled = driver.update(first, Status=status)
     assert (cancelled.status, cancelled.json["status"], cancelled.json["error"]) == (200, "undelivered", "cancelled")
     assert cancelled.json["held"] is False
-    assert desk.order() == [second]
-    assert desk.rest.store.deliveries.counts(ONE).queued == 1
-    assert desk.update(first, Status=status).error[2] == f"{first}: it is undelivered, so it no longer waits"
-    assert desk.update(first, Status="queued").json["status"] == "queued"
-    assert desk.order() == [second, first]
+    assert driver.order() == [second]
+    assert driver.rest.store.deliveries.counts(ONE).queued == 1
+    assert driver.update(first, Status=status).error[2] == f"{first}: it is undelivered, so it no longer waits"
+    assert driver.update(first, Status="queued").json["status"] == "queued"
+    assert driver.order() == [second, first]
 
 
-def test_a_message_that_is_sent_now_does_not_wait_for_its_retry(desk: Desk) -> None:
+def test_a_message_that_is_sent_now_does_not_wait_for_its_retry(driver: Driver) -> None:
     """Status=sending makes the conversation due at once, in order; a held or delivered message is 409."""
-    first, second = desk.queue(2)
-    desk.end("retry", delay=300.0)
-    assert desk.lanes.claim(ONE[-2:], Room(1)).leases == []
-    assert desk.update(second, Status="sending").status == 200
-    assert desk.end("delivered") == first
-    desk.update(second, Held="true")
-    assert desk.update(second, Status="sending").error[:2] == (409, 20409)
-    assert desk.update(first, Status="sending").error[2] == f"{first}: it is delivered, so it no longer waits"
+    first, second = driver.queue(2)
+    driver.end("retry", delay=300.0)
+    assert driver.lanes.claim(ONE[-2:], Room(1)).leases == []
+    assert driver.update(second, Status="sending").status == 200
+    assert driver.end("delivered") == first
+    driver.update(second, Held="true")
+    assert driver.update(second, Status="sending").error[:2] == (409, 20409)
+    assert driver.update(first, Status="sending").error[2] == f"{first}: it is delivered, so it no longer waits"
 
 
-def test_a_message_of_a_paused_flow_cannot_be_hurried(desk: Desk) -> None:
+def test_a_message_of_a_paused_flow_cannot_be_hurried(driver: Driver) -> None:
     """Status=sending for a message of a paused flow is 409 and names the flow."""
-    (sid,) = desk.queue()
-    desk.rest.call("POST", f"/v1/FlexFlows/{desk.flow}", {"Paused": "true"})
-    status, _, why = desk.update(sid, Status="sending").error
-    assert (status, desk.flow in why) == (409, True)
+    (sid,) = driver.queue()
+    driver.rest.call("POST", f"/v1/FlexFlows/{driver.flow}", {"Paused": "true"})
+    status, _, why = driver.update(sid, Status="sending").error
+    assert (status, driver.flow in why) == (409, True)
 
 
-def test_a_message_being_sent_cannot_be_held_or_cancelled(desk: Desk) -> None:
+def test_a_message_being_sent_cannot_be_held_or_cancelled(driver: Driver) -> None:
     """Hold and cancel of a message that is being sent are 409, and the answer says when to try again."""
-    (sid,) = desk.queue()
-    desk.lanes.claim(ONE[-2:], Room(1))
+    (sid,) = driver.queue()
+    driver.lanes.claim(ONE[-2:], Room(1))
     for form in ({"Held": "true"}, {"Status": "canceled"}):
-        status, _, why = desk.update(sid, **form).error
+        status, _, why = driver.update(sid, **form).error
         assert (status, "it is being sent" in why, "ends within 22 s: try again then" in why) == (409, True, True)
-    assert desk.update(sid, Status="sending").status == 200
+    assert driver.update(sid, Status="sending").status == 200
 
 
 @pytest.mark.parametrize(
     "form",
     [{}, {"Held": "perhaps"}, {"Status": "held"}, {"Status": "queued", "Held": "true"}, {"Status": "undelivered"}],
 )
-def test_an_update_needs_exactly_one_of_status_and_held(desk: Desk, form: dict[str, str]) -> None:
+def test_an_update_needs_exactly_one_of_status_and_held(driver: Driver, form: dict[str, str]) -> None:
     """An update without Status and Held, with both, or with an invalid value is 400 and changes nothing."""
-    (sid,) = desk.queue()
-    assert desk.update(sid, **form).error[:2] == (400, 20001)
-    assert desk.fetch(sid)["held"] is False
+    (sid,) = driver.queue()
+    assert driver.update(sid, **form).error[:2] == (400, 20001)
+    assert driver.fetch(sid)["held"] is False
 
 
-def test_another_accounts_message_is_404(desk: Desk) -> None:
+def test_another_accounts_message_is_404(driver: Driver) -> None:
     """A message of another account is 404 for every update."""
-    (sid,) = desk.queue()
+    (sid,) = driver.queue()
     for form in ({"Held": "true"}, {"Status": "canceled"}, {"Status": "sending"}):
-        assert desk.update(sid, TWO, **form).error[:2] == (404, 20404)
-    assert desk.fetch(sid)["status"] == "queued"
+        assert driver.update(sid, TWO, **form).error[:2] == (404, 20404)
+    assert driver.fetch(sid)["status"] == "queued"
 
 
-def test_each_action_on_a_message_is_recorded_with_its_author(desk: Desk) -> None:
+def test_each_action_on_a_message_is_recorded_with_its_author(driver: Driver) -> None:
     """Each hold, release, hurry, cancel and replay is recorded with its author on the message and in the log."""
-    (sid,) = desk.queue()
-    desk.cli("deliveries", "hold", sid)
-    assert desk.update(sid, Held="true").status == 200  # already held: no record
+    (sid,) = driver.queue()
+    driver.cli("deliveries", "hold", sid)
+    assert driver.update(sid, Held="true").status == 200  # already held: no record
     for form in ({"Held": "false"}, {"Status": "sending"}, {"Status": "canceled"}, {"Status": "queued"}):
-        assert desk.update(sid, **form).status == 200
-    assert desk.update(sid, Status="queued").status == 409
+        assert driver.update(sid, **form).status == 200
+    assert driver.update(sid, Status="queued").status == 409
     by = ["router deliveries hold", ONE, ONE, ONE, ONE]
     did = ["held", "released", "hurried", "cancelled", "replayed"]
-    actions = desk.fetch(sid)["actions"]
+    actions = driver.fetch(sid)["actions"]
     assert [(each["action"], each["by"]) for each in actions] == list(zip(did, by, strict=True))
-    changes = list(desk.rest.store.changes.newest(ONE, others=True))[:5][::-1]
+    changes = list(driver.rest.store.changes.newest(ONE, others=True))[:5][::-1]
     assert [(each.action, each.by) for each in changes] == list(zip(did, by, strict=True))
     assert all(each.fields["message"] == (None, sid) for each in changes)
-    assert f"replayed by {ONE}, {actions[-1]['date_created']}" in desk.cli("deliveries", "show", sid).output
+    assert f"replayed by {ONE}, {actions[-1]['date_created']}" in driver.cli("deliveries", "show", sid).output
     for _ in range(200):
-        desk.update(sid, Held="true")
-        desk.update(sid, Held="false")
-    kept = desk.fetch(sid)["actions"]
+        driver.update(sid, Held="true")
+        driver.update(sid, Held="false")
+    kept = driver.fetch(sid)["actions"]
     assert kept[-1]["action"] == "released"
     assert len(kept) < 200
 
 
-def test_many_messages_are_one_line_of_the_change_log(desk: Desk) -> None:
+def test_many_messages_are_one_line_of_the_change_log(driver: Driver) -> None:
     """A command for many messages is one entry in the change log, and each message has its own record."""
-    sids = desk.queue(3)
-    desk.cli("deliveries", "hold", "--since", "1h", "--yes")
-    (noted,) = (each for each in desk.rest.store.changes.newest(ONE, others=True) if not each.flex_flow_sid)
+    sids = driver.queue(3)
+    driver.cli("deliveries", "hold", "--since", "1h", "--yes")
+    (noted,) = (each for each in driver.rest.store.changes.newest(ONE, others=True) if not each.flex_flow_sid)
     assert (noted.action, noted.by, noted.fields) == ("held", "router deliveries hold", {"messages": (None, 3)})
-    assert [desk.fetch(sid)["actions"][0]["action"] for sid in sids] == ["held"] * 3
+    assert [driver.fetch(sid)["actions"][0]["action"] for sid in sids] == ["held"] * 3
 
 
 # -- the command line -------------------------------------------------------------------------------------------------
 
 
-def test_the_commands_say_what_they_did(desk: Desk) -> None:
+def test_the_commands_say_what_they_did(driver: Driver) -> None:
     """Each command prints what became of the message; if nothing could be changed, exit status 1."""
-    first, second, third = desk.queue(3)
-    held = desk.cli("deliveries", "hold", first).output
+    first, second, third = driver.queue(3)
+    held = driver.cli("deliveries", "hold", first).output
     assert held.startswith(f"{first}: it is held until you release it; its conversation goes on without it\n")
     assert "router deliveries release SM…" in held
-    shown = desk.cli("deliveries", "show", first).output
+    shown = driver.cli("deliveries", "show", first).output
     assert "queued, held" in shown
     assert f"router deliveries release {first}" in shown
-    checks = json.loads(desk.cli("doctor", "--offline", "--json").output)["checks"]
+    checks = json.loads(driver.cli("doctor", "--offline", "--json").output)["checks"]
     (check,) = (each for each in checks if each["found"].startswith("1 held"))
     assert (check["state"], "the first of them now" in check["found"]) == ("look", True)
-    assert first in desk.cli("deliveries", "list", "--held").output
-    assert second not in desk.cli("deliveries", "list", "--held").output
-    released = desk.cli("deliveries", "release", first).output
+    assert first in driver.cli("deliveries", "list", "--held").output
+    assert second not in driver.cli("deliveries", "list", "--held").output
+    released = driver.cli("deliveries", "release", first).output
     assert (
         released
         == f"{first}: it is released: it is now the last message of its conversation, after 2 that arrived later\n"
     )
-    assert desk.order() == [second, third, first]
-    hurried = desk.cli("deliveries", "hurry", first).output
+    assert driver.order() == [second, third, first]
+    hurried = driver.cli("deliveries", "hurry", first).output
     assert f"it is sent now, after {second}, which is before it in its conversation" in hurried
-    assert "it is cancelled: its status is now undelivered" in desk.cli("deliveries", "cancel", first).output
-    failed = desk.cli("deliveries", "cancel", first)
+    assert "it is cancelled: its status is now undelivered" in driver.cli("deliveries", "cancel", first).output
+    failed = driver.cli("deliveries", "cancel", first)
     assert failed.exit_code == 1
     assert "1 of 1 messages could not be changed" in failed.stderr
-    reported = json.loads(desk.cli("deliveries", "hold", second, "--json").output)
+    reported = json.loads(driver.cli("deliveries", "hold", second, "--json").output)
     assert reported == [
         {"sid": second, "account_sid": ONE, "done": True, "said": reported[0]["said"]},
     ]
 
 
-def test_many_messages_are_counted_first(desk: Desk) -> None:
+def test_many_messages_are_counted_first(driver: Driver) -> None:
     """A command with a filter prints the number of messages first; cancel needs --yes without a terminal."""
-    ours, theirs = desk.queue(3), desk.queue(2, "+15557654322")
-    asked = desk.cli("deliveries", "cancel", "--from", "+15557654322", "--since", "1h")
+    ours, theirs = driver.queue(3), driver.queue(2, "+15557654322")
+    asked = driver.cli("deliveries", "cancel", "--from", "+15557654322", "--since", "1h")
     assert (asked.exit_code, "2 messages: 2 queued" in asked.output, "add --yes" in asked.stderr) == (1, True, True)
-    assert desk.order() == [*ours, *theirs]
-    cancelled = desk.cli("deliveries", "cancel", "--from", "+15557654322", "--since", "1h", "--yes")
+    assert driver.order() == [*ours, *theirs]
+    cancelled = driver.cli("deliveries", "cancel", "--from", "+15557654322", "--since", "1h", "--yes")
     assert "2 of 2 done" in cancelled.output
-    held = desk.cli("deliveries", "hold", "--flow", desk.flow[:10], "--since", "1h")
+    held = driver.cli("deliveries", "hold", "--flow", driver.flow[:10], "--since", "1h")
     assert (held.exit_code, "3 messages: 3 queued" in held.output) == (0, True)
-    assert desk.order() == []
-    assert "No message to hold" in desk.cli("deliveries", "hold", "--since", "1h").output
-    assert "3 of 3 done" in desk.cli("deliveries", "release", "--since", "1h").output
-    assert desk.order() == ours
-    assert desk.cli("deliveries", "hurry", "--flow", desk.flow).exit_code == 2, "--since is missing"
+    assert driver.order() == []
+    assert "No message to hold" in driver.cli("deliveries", "hold", "--since", "1h").output
+    assert "3 of 3 done" in driver.cli("deliveries", "release", "--since", "1h").output
+    assert driver.order() == ours
+    assert driver.cli("deliveries", "hurry", "--flow", driver.flow).exit_code == 2, "--since is missing"
 
 
-def test_a_replay_chooses_and_counts_and_says_what_it_does_not_do(desk: Desk) -> None:
+def test_a_replay_chooses_and_counts_and_says_what_it_does_not_do(driver: Driver) -> None:
     """`replay` selects by its options, prints the number first, and leaves out cancelled messages."""
-    first, second, third, fourth = [*desk.queue(3), *desk.queue(1, "+15557654322")]
+    first, second, third, fourth = [*driver.queue(3), *driver.queue(1, "+15557654322")]
     for outcome in ("undelivered", "undelivered", "delivered", "undelivered"):
-        desk.end(outcome)
-    desk.cli("deliveries", "replay", second)
-    desk.cli("deliveries", "cancel", second)
-    foretold = desk.cli("deliveries", "replay", "--since", "1h", "--dry-run").output
+        driver.end(outcome)
+    driver.cli("deliveries", "replay", second)
+    driver.cli("deliveries", "cancel", second)
+    foretold = driver.cli("deliveries", "replay", "--since", "1h", "--dry-run").output
     assert [line.split()[0] for line in foretold.splitlines()[1:3]] == [first, fourth]
     assert REPLAY_DOES_NOT_ANSWER in foretold
-    nothing = desk.cli("deliveries", "replay", "--to", "+15550000009", "--since", "1h").output
+    nothing = driver.cli("deliveries", "replay", "--to", "+15550000009", "--since", "1h").output
     assert "nothing to send again. Cancelled ones are replayed by their SID only" in nothing
-    one = desk.cli("deliveries", "replay", "--from", "+15557654322", "--to", "+15550000001", "--since", "1h").output
+    one = driver.cli("deliveries", "replay", "--from", "+15557654322", "--to", "+15550000001", "--since", "1h").output
     assert one.splitlines()[0] == "1 message: 1 undelivered"
     assert REPLAY_DOES_NOT_ANSWER in one
-    done = desk.cli("deliveries", "replay", "--flow", desk.flow, "--status", "delivered", "--since", "1h").output
+    done = driver.cli("deliveries", "replay", "--flow", driver.flow, "--status", "delivered", "--since", "1h").output
     assert done.splitlines()[0] == "1 message: 1 delivered"
-    assert desk.order() == [fourth, third]
+    assert driver.order() == [fourth, third]
     assert REPLAY_DOES_NOT_ANSWER.partition(":")[0].lower() in " ".join(
-        desk.cli("deliveries", "replay", "--help").output.lower().split()
+        driver.cli("deliveries", "replay", "--help").output.lower().split()
     )
 
 
-def test_flows_are_switched_by_their_short_sid(desk: Desk) -> None:
+def test_flows_are_switched_by_their_short_sid(driver: Driver) -> None:
     """pause, resume, disable and enable accept a short SID, and print what it means for the messages."""
-    desk.queue(2)
-    short = desk.flow[:10]
+    driver.queue(2)
+    short = driver.flow[:10]
     for command, said, paused, enabled in (
         ("pause", "1 conversation waits for it now", True, True),
         ("pause", "Nothing to change. It is paused", True, True),
@@ -279,30 +279,30 @@ def test_flows_are_switched_by_their_short_sid(desk: Desk) -> None:
         ("enable", "It is enabled. While it is paused", True, True),
         ("resume", "1 conversation waits for it, and their messages are sent in order", False, True),
     ):
-        shown = desk.cli("flows", command, short)
+        shown = driver.cli("flows", command, short)
         assert shown.exit_code == 0, shown.output
         assert said in shown.output
-        flow = desk.rest.call("GET", f"/v1/FlexFlows/{desk.flow}").json
+        flow = driver.rest.call("GET", f"/v1/FlexFlows/{driver.flow}").json
         assert (flow["paused"], flow["enabled"]) == (paused, enabled)
-    assert "router flows resume" in desk.cli("flows", "log", short).output
-    reported = json.loads(desk.cli("flows", "pause", short, "--json").output)
-    assert (reported[0]["sid"], reported[0]["changed"]) == (desk.flow, True)
+    assert "router flows resume" in driver.cli("flows", "log", short).output
+    reported = json.loads(driver.cli("flows", "pause", short, "--json").output)
+    assert (reported[0]["sid"], reported[0]["changed"]) == (driver.flow, True)
 
 
-def test_a_flow_is_removed_only_with_a_yes(desk: Desk) -> None:
+def test_a_flow_is_removed_only_with_a_yes(driver: Driver) -> None:
     """Without a terminal `flows remove` needs --yes; it prints how many conversations wait for the flow."""
-    desk.queue(2)
-    refused = desk.cli("flows", "remove", desk.flow)
+    driver.queue(2)
+    refused = driver.cli("flows", "remove", driver.flow)
     assert (refused.exit_code, "add --yes" in refused.stderr) == (1, True)
-    removed = desk.cli("flows", "remove", desk.flow, "--yes")
+    removed = driver.cli("flows", "remove", driver.flow, "--yes")
     assert "It is removed. 1 conversation waits for it: " in removed.output
-    assert desk.rest.call("GET", f"/v1/FlexFlows/{desk.flow}").status == 404
-    assert "no flow" in desk.cli("flows", "pause", desk.flow).stderr
+    assert driver.rest.call("GET", f"/v1/FlexFlows/{driver.flow}").status == 404
+    assert "no flow" in driver.cli("flows", "pause", driver.flow).stderr
 
 
-def test_a_flow_that_cannot_be_enabled_says_why(desk: Desk) -> None:
+def test_a_flow_that_cannot_be_enabled_says_why(driver: Driver) -> None:
     """`flows enable` fails with the SID of another enabled flow at the same address."""
-    desk.cli("flows", "disable", desk.flow)
-    other = desk.rest.create(IntegrationType="external", Integration__Url="https://example.com/in")["sid"]
-    refused = desk.cli("flows", "enable", desk.flow)
+    driver.cli("flows", "disable", driver.flow)
+    other = driver.rest.create(IntegrationType="external", Integration__Url="https://example.com/in")["sid"]
+    refused = driver.cli("flows", "enable", driver.flow)
     assert (refused.exit_code, other in refused.stderr) == (1, True)

@@ -37,7 +37,7 @@ class Kept:
 
 
 @dataclass
-class Desk:
+class Driver:
     """Makes attempts at delivery, with the local Twilio and the bindings that the senders share."""
 
     twilio: LocalTwilio
