@@ -36,8 +36,8 @@ def store(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 
 def _start_and_check(store: EmbeddedValkey) -> list[str]:
     """Start a store over the file, check that all keys are in it, and stop it; return what it printed."""
-    said: list[str] = []
-    process = store.start(said.append)
+    printed: list[str] = []
+    process = store.start(printed.append)
     try:
         store.wait_until_ready(process)
         assert ask(store.socket_path, "SET after 1") == "+OK"
@@ -45,7 +45,7 @@ def _start_and_check(store: EmbeddedValkey) -> list[str]:
     finally:
         process.kill()
         process.wait()
-    return said
+    return printed
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_an_incomplete_end_is_cut_off_and_kept(store: EmbeddedValkey, end: bytes
     file = store.folder / FILE
     with file.open("ab") as opened:
         opened.write(end)
-    (said,) = _start_and_check(store)
-    assert f"{file} ended with {says}, as a crash leaves it" in said
+    (printed,) = _start_and_check(store)
+    assert f"{file} ended with {says}, as a crash leaves it" in printed
     (copy,) = store.folder.glob("*.cut-*")
-    assert str(copy) in said
+    assert str(copy) in printed
     assert copy.read_bytes() == end
     assert copy.stat().st_mode & 0o777 == 0o600
     assert _start_and_check(store) == [], "nothing is left to cut"

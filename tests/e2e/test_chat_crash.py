@@ -127,13 +127,13 @@ def _check(writers: list[Writer], target: Target) -> None:
         assert [each["sid"] for each in own] == writer.sids
         assert sum(not each["own"] for each in messages) == EACH
         assert [each["index"] for each in messages] == list(range(2 * EACH))
-    came: dict[str, list[str]] = defaultdict(list)
+    received: dict[str, list[str]] = defaultdict(list)
     for request in list(target.requests):
         fields = parse_qs(request.body.decode())
-        if fields["MessageSid"][0] not in came[fields["From"][0]]:
-            came[fields["From"][0]].append(fields["MessageSid"][0])
+        if fields["MessageSid"][0] not in received[fields["From"][0]]:
+            received[fields["From"][0]].append(fields["MessageSid"][0])
     for writer in writers:
-        assert came[f"web:{writer.visitor.began['identity']}"] == writer.sids
+        assert received[f"web:{writer.visitor.began['identity']}"] == writer.sids
 
 
 @pytest.fixture(scope="module")
@@ -195,10 +195,10 @@ def test_the_end_of_a_chat_is_reported_once_after_a_kill(gated: World, gate: Sto
             kill_during(gated, gate, lambda: visitor.ask("POST", "/chat/end", {}), replies=replies)  # noqa: B023
             wait_until(lambda: arrived(target, path)[2:], what="the end is reported")  # noqa: B023
             assert visitor.ask("POST", "/chat/end", {}).json == {"state": "closed"}
-            told = parse_qs(target.requests[-1].body.decode())
-            assert (told["EventType"], told["StateFrom"]) == (["onConversationStateUpdated"], ["active"])
-            assert arrived(target, path) == [*sids, told["MessageSid"][0]]
-            assert gated.ends(told["MessageSid"][0])["status"] == "delivered"
+            event = parse_qs(target.requests[-1].body.decode())
+            assert (event["EventType"], event["StateFrom"]) == (["onConversationStateUpdated"], ["active"])
+            assert arrived(target, path) == [*sids, event["MessageSid"][0]]
+            assert gated.ends(event["MessageSid"][0])["status"] == "delivered"
         # The upkeep of the second process did not report the first chat's end again.
         assert len(target.requests) == 6
 

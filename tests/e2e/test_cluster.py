@@ -143,10 +143,14 @@ def _wait_until_delivered(conversations: list[Conversation]) -> None:
 def test_rest_and_metrics_cover_all_nodes(setup: ClusterSetup) -> None:
     """REST and metrics work for the accounts of every node, and /readyz counts three nodes."""
     for account in ACCOUNTS:
-        setup.target.script["/said"] = answer(200, twiml(account), "text/xml")
+        setup.target.script["/answers"] = answer(200, twiml(account), "text/xml")
         ours, rest = setup.world.address(), partial(setup.world.rest, user=account, secret=TOKENS[account])
         form = {"FriendlyName": "by REST", "ChatServiceSid": "IS" + "1" * 32, "ChannelType": "sms"}
-        form |= {"ContactIdentity": ours, "IntegrationType": "external", "Integration.Url": setup.target.url("/said")}
+        form |= {
+            "ContactIdentity": ours,
+            "IntegrationType": "external",
+            "Integration.Url": setup.target.url("/answers"),
+        }
         made = rest("POST", "/v1/FlexFlows", form)
         assert made.status == 201, made.body
         fields = setup.world.fields(ours, AccountSid=account)
@@ -156,9 +160,9 @@ def test_rest_and_metrics_cover_all_nodes(setup: ClusterSetup) -> None:
         assert rest("DELETE", f"/v1/FlexFlows/{made.json['sid']}").status == 204
         assert setup.world.metric("router_messages_kept", account_sid=account) == 1
         assert setup.world.metric("router_store_node_up", node=setup.cluster.owner(account).name) == 1
-    said = setup.ready()
-    assert said["nodes"] == {"value": "3 of 3 answer, 16,384 of 16,384 slots have a node", "good": True}
-    assert said["replicas"] == {"value": "1 connected, 1 must confirm a message", "good": True}
+    findings = setup.ready()
+    assert findings["nodes"] == {"value": "3 of 3 answer, 16,384 of 16,384 slots have a node", "good": True}
+    assert findings["replicas"] == {"value": "1 connected, 1 must confirm a message", "good": True}
 
 
 def test_the_events_of_a_chat_follow_its_slot(setup: ClusterSetup) -> None:
@@ -227,8 +231,8 @@ def test_a_lost_node_affects_only_its_accounts(
         heal = harm(setup, nodes[number])
         wait_until(lambda: any(reply.status == 503 for reply in mine.replies), what="a message is refused")
         _wait_for_more(others)
-        said = setup.ready()
-        assert not (said["nodes"]["good"] and said["replicas"]["good"])
+        findings = setup.ready()
+        assert not (findings["nodes"]["good"] and findings["replicas"]["good"])
         theirs = others[0].flow.account_sid
         wait_until(lambda: setup.world.metric("router_messages_kept", account_sid=theirs), what="others have figures")
         wait_until(lambda: nodes[number + 3].info("replication")["role"] == "master", what="the replica takes over")

@@ -49,8 +49,8 @@ def environ(redis_url: str, tmp_path: Path) -> dict[str, str]:
     )  # fmt: skip
     store.close()
     evil = urlencode({"AccountSid": EVIL, "From": EVIL, "To": EVIL, EVIL: EVIL}).encode()
-    said = {"reason": EVIL, "signature": EVIL, "signature_settings": EVIL, "bases": [f"http://{EVIL}"], "doubt": EVIL}
-    refused = keep(Raw("POST", FORM, evil), f"/{EVIL}", at=0, status=404, seen=Seen((EVIL,)), **said)  # type: ignore[arg-type]
+    texts = {"reason": EVIL, "signature": EVIL, "signature_settings": EVIL, "bases": [f"http://{EVIL}"], "doubt": EVIL}
+    refused = keep(Raw("POST", FORM, evil), f"/{EVIL}", at=0, status=404, seen=Seen((EVIL,)), **texts)  # type: ignore[arg-type]
     Refusals(Client(redis_url), [AC]).add(refused, account_sid="")
     given = external(OURS, "https://example.com/now").replace(f'"To {OURS}"', json.dumps(NAME))
     assert invoke("flows", "apply", "-", given=given, **settings).exit_code == 0

@@ -155,14 +155,14 @@ def test_the_report_of_a_refusal_has_no_content(doctor: Doctor) -> None:
     assert doctor.send("/webhooks/sms?password=zebra", fields, signed) == 403
     wait_until(lambda: doctor.refusals().newest(), what="it is recorded")
 
-    said = doctor.run_text("--offline")[1]
+    output = doctor.run_text("--offline")[1]
     programs = json.dumps(doctor.run_json("--offline")[1]["refusals"]).replace(ACCOUNT, "")
 
     signature = RequestValidator(TOKEN).compute_signature(signed, fields)
     for hidden in ("a secret text", "5551234567", "hidden", "zebra", TOKEN, signature, signature[:10]):
-        assert hidden not in said
+        assert hidden not in output
         assert hidden not in programs
-    assert "+15•••67" in said
+    assert "+15•••67" in output
 
 
 def test_no_control_character_of_a_refusal_is_shown(doctor: Doctor) -> None:
@@ -171,8 +171,8 @@ def test_no_control_character_of_a_refusal_is_shown(doctor: Doctor) -> None:
     fields = parameters(3, f"+15551234567{evil}", AccountSid=f"AC{evil}", To=evil, **{evil: "1"})
     assert doctor.send(f"/webhooks/sms?{quote(evil)}=1", fields, "http://x/") == 403
     wait_until(lambda: doctor.refusals().newest(), what="it is recorded")
-    for said in (doctor.run_text("--offline")[1], json.dumps(doctor.run_json("--offline")[1], ensure_ascii=False)):
-        assert all(character.isprintable() or character == "\n" for character in said)
+    for output in (doctor.run_text("--offline")[1], json.dumps(doctor.run_json("--offline")[1], ensure_ascii=False)):
+        assert all(character.isprintable() or character == "\n" for character in output)
 
 
 def test_a_flood_of_refusals_is_counted(doctor: Doctor) -> None:

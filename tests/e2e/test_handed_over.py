@@ -117,16 +117,16 @@ def _killed(setup: Setup) -> None:
 
     setup.twilio.fault = hold
     theirs = "+15551110001"
-    said = [setup.send(theirs, ours) for ours in (TASKS, TALKS)]
+    sent = [setup.send(theirs, ours) for ours in (TASKS, TALKS)]
     for event in inside.values():
         assert event.wait(10), (setup.twilio.log, setup.service.log.read_text()[-1500:])
     setup.service.kill()
     go.set()  # Twilio carries out the writes, and their answers are lost
-    wait_until(lambda: setup.twilio.conversations.said(theirs) == [said[1]], what="the message is written")
+    wait_until(lambda: setup.twilio.conversations.texts_of(theirs) == [sent[1]], what="the message is written")
     setup.service.start()
-    said += [setup.send(theirs, ours) for ours in (TASKS, TALKS)]
+    sent += [setup.send(theirs, ours) for ours in (TASKS, TALKS)]
     setup.wait()
-    assert setup.twilio.conversations.said(theirs) == [said[1], said[3]]
+    assert setup.twilio.conversations.texts_of(theirs) == [sent[1], sent[3]]
     (task,) = setup.twilio.tasks.tasks.values()
     assert json.loads(task["attributes"])["messageCount"] == 2
 
@@ -134,7 +134,7 @@ def _killed(setup: Setup) -> None:
 def _mixed(setup: Setup) -> None:
     people = [f"+1555222{number:04d}" for number in range(40)]
     busy = people[:5]
-    said: dict[str, list[str]] = {each: [] for each in people}
+    sent: dict[str, list[str]] = {each: [] for each in people}
     flow, shares = OLD, Counter[int]()
     for percent in (10, 50, 100):
         changed = replace(flow, migrate_percent=percent)
@@ -142,14 +142,14 @@ def _mixed(setup: Setup) -> None:
         flow = changed
         setup.proxied.put(ACCOUNT, [contact_id(each) for each in busy], seconds=100)
         for theirs in people if percent == 100 else people[: 20 + percent // 3]:
-            said[theirs].append(setup.send(theirs, MOVED))
+            sent[theirs].append(setup.send(theirs, MOVED))
         setup.wait()
-        shares[percent] = sum(bool(setup.twilio.conversations.said(each)) for each in people)
+        shares[percent] = sum(bool(setup.twilio.conversations.texts_of(each)) for each in people)
     assert 0 <= shares[10] <= shares[50] <= shares[100]
     assert shares[100] > 0
     for theirs in people:
-        there = setup.at_proxy(theirs), setup.twilio.conversations.said(theirs)
-        assert sorted(there[0] + there[1]) == sorted(said[theirs]), theirs
+        received = setup.at_proxy(theirs), setup.twilio.conversations.texts_of(theirs)
+        assert sorted(received[0] + received[1]) == sorted(sent[theirs]), theirs
         # A contact in both moved from Proxy to the Conversation once, and not back.
-        assert there == (said[theirs][: len(there[0])], said[theirs][len(there[0]) :])
-    assert not any(setup.twilio.conversations.said(each) for each in busy)
+        assert received == (sent[theirs][: len(received[0])], sent[theirs][len(received[0]) :])
+    assert not any(setup.twilio.conversations.texts_of(each) for each in busy)

@@ -233,16 +233,16 @@ class Traffic:
 
     def moved(self) -> set[str]:
         """Return the contacts who have a message in a Conversation."""
-        return {theirs for theirs in self.contacts if self.twilio.conversations.said(theirs)}
+        return {theirs for theirs in self.contacts if self.twilio.conversations.texts_of(theirs)}
 
     def check(self) -> None:
         """Check that each message is in Proxy, or once in a Conversation, and that no contact moves back to Proxy."""
         for theirs, bodies in self.sent.items():
-            said, proxied = self.twilio.conversations.said(theirs), self.twilio.proxied[theirs]
-            assert sorted(said) == sorted(set(said)), theirs
-            assert {*said, *proxied} == {*bodies}, theirs
-            assert not {*said} & {*proxied}, theirs
-            first = min((bodies.index(body) for body in said), default=len(bodies))
+            added, proxied = self.twilio.conversations.texts_of(theirs), self.twilio.proxied[theirs]
+            assert sorted(added) == sorted(set(added)), theirs
+            assert {*added, *proxied} == {*bodies}, theirs
+            assert not {*added} & {*proxied}, theirs
+            first = min((bodies.index(body) for body in added), default=len(bodies))
             assert {*proxied} == {*bodies[:first]}, theirs
 
 

@@ -32,11 +32,11 @@ import json, os, sys
 from router.process.fork import in_child
 from router.process.preload import FOUND, _found, preload
 from router.settings import load
-said, settings = [], load(os.environ)
-preload(settings, said.append, os.environ.pop(FOUND, ""))
+log, settings = [], load(os.environ)
+preload(settings, log.append, os.environ.pop(FOUND, ""))
 lingua = sys.modules.get("router.language.detector")
 print(json.dumps({
-    "said": said,
+    "log": log,
     "loaded": sorted(lingua.shared().loaded) if lingua else None,
     "modules": [name for name in ("redis", "ssl", "urllib3") if name in sys.modules],
     "threads": len(os.listdir("/proc/self/task")),
@@ -71,7 +71,7 @@ def _preloaded(redis_url: str, found_in_store: str = "") -> dict[str, object]:
 def test_nothing_is_loaded_where_no_flow_names_a_language(redis_url: str) -> None:
     """If no flow names a language, the detection library is not imported."""
     found = _preloaded(redis_url)
-    assert found == {"said": [], "loaded": None, "modules": [], "threads": 1, "imports flows": "False"}
+    assert found == {"log": [], "loaded": None, "modules": [], "threads": 1, "imports flows": "False"}
 
 
 def test_the_languages_of_flows_are_loaded(redis_url: str, store: FlowStore) -> None:
@@ -79,7 +79,7 @@ def test_the_languages_of_flows_are_loaded(redis_url: str, store: FlowStore) -> 
     store.put(_flow(1, "th"))
     store.put(_flow(2, "hi", "gsw"))
     found = _preloaded(redis_url)
-    assert found == {"said": [], "loaded": ["hi", "mr"], "modules": [], "threads": 1, "imports flows": "True"}
+    assert found == {"log": [], "loaded": ["hi", "mr"], "modules": [], "threads": 1, "imports flows": "True"}
 
 
 def test_flows_without_their_handler_are_logged_at_start(redis_url: str, store: FlowStore) -> None:
@@ -87,21 +87,21 @@ def test_flows_without_their_handler_are_logged_at_start(redis_url: str, store: 
     lost = replace(_flow(1), paused=False, integration=Integration("handler", handler="gone"))
     store.put(lost)
     store.put(replace(lost, sid=f"FO{2:032x}", enabled=False))
-    (said,) = cast("list[str]", _preloaded(redis_url)["said"])
-    assert f"(FO{1:032x}) names the handler 'gone', which the settings lack" in said
+    (line,) = cast("list[str]", _preloaded(redis_url)["log"])
+    assert f"(FO{1:032x}) names the handler 'gone', which the settings lack" in line
 
 
 def test_the_router_starts_without_its_store() -> None:
     """If the store is away, the router starts, and logs that it does not know the languages of flows."""
     found = _preloaded("redis://127.0.0.1:1")
     assert found["loaded"] is None
-    assert "the store does not say which languages flows name" in str(found["said"])
+    assert "the store does not say which languages flows name" in str(found["log"])
 
 
 def test_gunicorn_uses_what_router_run_found_in_the_store() -> None:
     """Gunicorn loads the languages and logs the faults that `router run` passes on, without asking the store again."""
     found = _preloaded("redis://127.0.0.1:1", json.dumps({"languages": ["hi"], "faults": ["a flow is lost"]}))
-    assert (found["loaded"], found["said"]) == (["hi", "mr"], ["a flow is lost"])
+    assert (found["loaded"], found["log"]) == (["hi", "mr"], ["a flow is lost"])
 
 
 # Hindi: its models load in a seventh of the time that those of a Cyrillic or Latin language take.
@@ -270,8 +270,8 @@ paused = true
 def _explained(service: Service) -> tuple[str, list[str]]:
     """Ask where a Hindi message would go; return the flow's SID and the steps."""
     environ = {"ROUTER_CONFIG": str(service.folder / "router.toml"), "ROUTER_DATA_DIR": str(service.folder)}
-    said = invoke("explain", "--to", OURS, "--body", HINDI, "--from", "messenger-1", "--json", **environ)
-    found = json.loads(said.output)
+    explained = invoke("explain", "--to", OURS, "--body", HINDI, "--from", "messenger-1", "--json", **environ)
+    found = json.loads(explained.output)
     return found["flex_flow_sid"], found["steps"]
 
 

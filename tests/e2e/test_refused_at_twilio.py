@@ -174,7 +174,7 @@ def test_a_message_that_twilio_captured_is_not_written_twice(world: World, twili
     world.change(flow, paused=False)
     notes = [str(world.ends(sid)["history"][-1]["reason"]) for sid in sids]
     assert (notes[0], notes[1].startswith("started CH")) == (f"captured by {conversation['sid']}", True)
-    assert [twilio.conversations.said(theirs) for theirs in (both, ours)] == [["Hello"], ["Hello"]]
+    assert [twilio.conversations.texts_of(theirs) for theirs in (both, ours)] == [["Hello"], ["Hello"]]
 
 
 def test_answers_of_429_do_not_delay_other_targets(

@@ -157,8 +157,8 @@ def test_a_real_account_begins_without_flows(real: RunningRouter) -> None:
             ["/bin/sh", "-c", command], cwd=real.folder, env=environ | {"PATH": path}, text=True
         )
 
-    said = invoke("simulate", "sms", "--body", "STOP", "--to", "+15005550006", **environ)
-    assert "You wrote" not in said.output
+    simulated = invoke("simulate", "sms", "--body", "STOP", "--to", "+15005550006", **environ)
+    assert "You wrote" not in simulated.output
     assert "unrouted" in typed("router deliveries list")
     assert "Flows        none yet: messages are kept as unrouted, and their senders get no answer" in real.output
     assert "Web chat     no address yet; create one: " in real.output
@@ -313,22 +313,22 @@ def test_no_end_of_the_router_loses_data(run: Run) -> None:
     file.write_bytes(b"damaged" + file.read_bytes())
     fourth = run()
     assert fourth.process.wait(20) == 1
-    (said,) = [line for line in fourth.output.splitlines() if "cannot be read" in line]
-    assert "restore" in said
+    (line,) = [line for line in fourth.output.splitlines() if "cannot be read" in line]
+    assert "restore" in line
 
 
 def test_a_gunicorn_that_dies_is_started_again(killed: RunningRouter) -> None:
     """After `kill -9` of gunicorn's master a new one starts, and asks the store for the flows' languages itself."""
 
-    def told(pid: int) -> bool:
+    def has_findings(pid: int) -> bool:
         return FOUND.encode() in Path(f"/proc/{pid}/environ").read_bytes()
 
     first = killed.children()["gunicorn"]
-    assert told(first), "`router run` has just asked the store"
+    assert has_findings(first), "`router run` has just asked the store"
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: killed.children().get("gunicorn", first) != first, what="there is another one")
     wait_until(lambda: killed.status_of("/readyz") == 200, what="the router is ready again", within=20)
-    assert not told(killed.children()["gunicorn"])
+    assert not has_findings(killed.children()["gunicorn"])
 
 
 _STOPPED_DURING_A_RESTART = """
@@ -483,10 +483,10 @@ def test_apply_warns_of_an_account_that_no_router_serves(demo: RunningRouter) ->
     flow = HINDI.replace('language = ["hi"]\n', "")
     applied = invoke("flows", "apply", "-", "--account", REAL["TWILIO_ACCOUNT_SID"], given=flow, **here)
     assert applied.exit_code == 0
-    said = (
+    warning = (
         f"! the running router does not serve {REAL['TWILIO_ACCOUNT_SID']}, so these flows get no message; it serves "
     )
-    assert f"{said}{served}" in applied.output
+    assert f"{warning}{served}" in applied.output
     assert (
         f"no router that uses this store serves {REAL['TWILIO_ACCOUNT_SID']}"
         in invoke("doctor", "--offline", **here).output

@@ -83,11 +83,11 @@ def test_a_sid_changes_wherever_the_file_names_it(cli: Cli, tmp_path: Path) -> N
     path.write_text("".join(twice))
     with Target() as webhook:
         assert cli("replay-traffic", str(path), "--speed", "max", "--url", webhook.url(), "--wait", "0").exit_code == 0
-        came = [form(each) for each in webhook.requests]
-    assert len({each["MessageSid"] for each in came}) == 2
-    [original] = {each["MessageSid"] for each in came if "OriginalRepliedMessageSid" not in each}
-    assert {each.get("OriginalRepliedMessageSid", original) for each in came} == {original}
-    assert all(each["SmsSid"] == each["SmsMessageSid"] == each["MessageSid"] != sid for each in came)
+        received = [form(each) for each in webhook.requests]
+    assert len({each["MessageSid"] for each in received}) == 2
+    [original] = {each["MessageSid"] for each in received if "OriginalRepliedMessageSid" not in each}
+    assert {each.get("OriginalRepliedMessageSid", original) for each in received} == {original}
+    assert all(each["SmsSid"] == each["SmsMessageSid"] == each["MessageSid"] != sid for each in received)
 
 
 def test_traffic_can_be_sent_to_another_account_and_address(cli: Cli, router: RunningRouter, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def hear(driver: Driver, to: FlexFlow, body: str, **changes: Any) -> Attempt:
 
 def said(driver: Driver) -> list[str]:
     """Return the customer's messages in all Conversations."""
-    return driver.twilio.conversations.said(THEIRS)
+    return driver.twilio.conversations.texts_of(THEIRS)
 
 
 def test_a_new_conversation_is_created_in_order_with_all_its_parts(driver: Driver) -> None:
@@ -289,7 +289,7 @@ def test_a_crash_at_any_request_of_a_web_chat_adds_no_message_twice(
     (driver.twilio.lost if lost else driver.twilio.unsent).add(request_number)
     for body in ("one", "two"):
         driver.persist(driver.of_chat(to, body))
-    assert driver.twilio.conversations.said("visitor") == ["one", "two"]
+    assert driver.twilio.conversations.texts_of("visitor") == ["one", "two"]
     (found,) = driver.twilio.conversations.found.values()
     assert (len(found["webhooks"]), len(found["participants"])) == (2, 1)
     assert len(driver.twilio.conversations.studio) == 2
@@ -302,7 +302,7 @@ def test_a_web_chats_conversation_that_was_deleted_is_made_again(driver: Driver)
     driver.twilio.conversations.found.clear()
     (failed,) = driver.persist(driver.of_chat(to, "two"))
     assert failed.failure is Failure.FAILED
-    assert driver.twilio.conversations.said("visitor") == ["two"]
+    assert driver.twilio.conversations.texts_of("visitor") == ["two"]
 
 
 def test_an_unanswered_interaction_without_a_workspace_is_not_repeated(driver: Driver) -> None:

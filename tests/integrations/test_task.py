@@ -65,7 +65,7 @@ def test_a_crash_at_any_request_of_a_web_chat_makes_one_task_of_one_conversation
     for body in ("one", "two"):
         driver.persist(driver.of_chat(to_chat(), body))
     conversations = driver.twilio.conversations
-    assert (conversations.said("visitor"), conversations.studio) == (["one", "two"], [])
+    assert (conversations.texts_of("visitor"), conversations.studio) == (["one", "two"], [])
     ((sid, found),) = conversations.found.items()
     assert (len(found["webhooks"]), len(found["participants"])) == (1, 1)
     (attributes,) = driver.tasks
@@ -101,7 +101,7 @@ def test_a_refused_task_leaves_the_message_in_the_conversation_once(driver: Driv
     note = driver.send(replace(given, number=2))
     (sid,) = driver.twilio.conversations.found
     assert note == f"{sid} has it already; made task WT{0:032x}"
-    assert driver.twilio.conversations.said("visitor") == ["one"]
+    assert driver.twilio.conversations.texts_of("visitor") == ["one"]
 
 
 @pytest.mark.parametrize("code", SENTENCES)

@@ -70,8 +70,8 @@ class Driver:
     def refuse(self) -> None:
         """Keep the record of a message that was refused."""
         body = urlencode({"AccountSid": ACCOUNT, "From": PHONE, "Body": TEXT}).encode()
-        said = {"status": 403, "reason": "", "signature": "", "signature_settings": "", "bases": (), "seen": Seen()}
-        record = keep(Raw("POST", FORM, body), "/webhooks/whatsapp", at=0, **said)  # type: ignore[arg-type]
+        values = {"status": 403, "reason": "", "signature": "", "signature_settings": "", "bases": (), "seen": Seen()}
+        record = keep(Raw("POST", FORM, body), "/webhooks/whatsapp", at=0, **values)  # type: ignore[arg-type]
         self.store.refusals.add(record, account_sid=ACCOUNT)
 
     def claim(self) -> Lease:

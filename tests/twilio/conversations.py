@@ -68,7 +68,7 @@ class Conversations:
             conversation["participants"].append({"sid": self._sid("MB"), "messaging_binding": binding})
         return conversation
 
-    def said(self, theirs: str) -> list[str]:
+    def texts_of(self, theirs: str) -> list[str]:
         """Return the texts of a customer in all conversations, in order."""
         messages = [m for each in self.found.values() for m in each["messages"] if m["author"] == theirs]
         return [str(each["body"]) for each in sorted(messages, key=lambda each: str(each["sid"]))]
