@@ -29,7 +29,8 @@ from router.integrations import Integrations
 from router.integrations.base import AttemptError, Failure
 from router.message.channel import WEB
 from router.message.twiml import Answer, Twiml
-from router.settings import LEASE_MARGIN, Settings
+from router.settings import Settings
+from router.settings.settings import LEASE_MARGIN
 from router.store import Store
 from router.store.keys import bucket
 from router.store.lanes import Lease, Settlement, new_token

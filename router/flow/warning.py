@@ -19,7 +19,8 @@ from router.flow.warned import Warned
 from router.language.detector import language_of
 from router.made_up import made_up_sid
 from router.network import may_connect
-from router.settings import ECHO, Settings
+from router.settings import Settings
+from router.settings.handler import ECHO
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from router.integrations.rest import Rest
 from router.integrations.web_conversation import WebConversation
 from router.message.channel import WEB
 from router.message.twiml import Answer
-from router.settings import Account, HandlerSetting, Settings
+from router.settings import Account, Settings
+from router.settings.handler import HandlerSetting
 
 __all__ = ["Attempt", "AttemptError", "Failure", "Integrations", "build"]
 

@@ -14,7 +14,7 @@ from router.integrations.base import Attempt, AttemptError, Failure, Sender
 from router.integrations.parts import Parts
 from router.message.masking import discreet
 from router.message.twiml import TRACEBACK, Answer, Excerpt
-from router.settings import HandlerSetting
+from router.settings.handler import HandlerSetting
 
 XML: Final = "text/xml; charset=utf-8"
 # The number of characters of an exception's text that are stored with the delivery.

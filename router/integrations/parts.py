@@ -9,7 +9,8 @@ from router.integrations.http import Http
 from router.integrations.memory import Memory
 from router.integrations.rest import Rest
 from router.integrations.web_conversation import WebConversation
-from router.settings import HandlerSetting, Settings
+from router.settings import Settings
+from router.settings.handler import HandlerSetting
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The store: Flex Flows, lanes and deliveries in Redis. The only importer of the Redis client.
 
-The scheme of the store's URL decides the topology: one server, a Cluster, or Sentinels. settings.py (`_redis_url`)
+The scheme of the store's URL decides the topology: one server, a Cluster, or Sentinels. settings/value.py (`store_url`)
 checks the URL, with the `*_url` modules beside this package; a new module of these also needs its layer in
 pyproject.toml. `cluster` (`open_client`) makes the client: that of a Cluster, which uses cluster_slots.py, or that of
 one server (`client`). `connections` (`connection_pool`) connects to a server by its address, or through `sentinel`. All

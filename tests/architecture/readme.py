@@ -13,7 +13,7 @@ from router.log import EVENTS
 from router.log import FIELDS as LOG_FIELDS
 from router.match import FUNCTIONS, VARIABLES
 from router.metrics import ALL
-from router.settings import table
+from router.settings.documentation import table
 from router.web.figures import FIGURES
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ import re
 import shlex
 from typing import Final
 
-from router.settings import table
+from router.settings.documentation import table
 from router.web.request import BODY_MOST
 from tests.architecture.readme import ROOT, written
 

@@ -15,7 +15,8 @@ from router.diagnosis.signature import Diagnosis
 from router.diagnosis.signature import diagnose as diagnose_over
 from router.message.raw import FORM, Raw
 from router.message.signature import keys_for, signed_urls, verify
-from router.settings import Account, ApiKey, SharedKey
+from router.settings import Account
+from router.settings.account import ApiKey, SharedKey
 from tests.steps import counted
 
 OURS, OTHER = "AC" + "1" * 32, "AC" + "2" * 32

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import SettingsError
-from router.settings import ECHO, Account, HandlerSetting, Settings, load, table
+from router.settings import Account, Settings, load
+from router.settings.documentation import table
+from router.settings.handler import ECHO, HandlerSetting
 
 AC, OTHER = "AC" + "0" * 32, "AC" + "1" * 32
 CONFIG = Path(__file__).parents[2] / "config"

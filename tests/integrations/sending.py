@@ -16,7 +16,8 @@ from router.integrations.dialer import Dialer, make_dialer
 from router.integrations.resolver import AddressInfo, Resolver
 from router.message.inbound import Message
 from router.message.raw import FORM, Raw
-from router.settings import Account, HandlerSetting, Settings, load
+from router.settings import Account, Settings, load
+from router.settings.handler import HandlerSetting
 from tests.integrations.target import CERTIFICATE
 
 ACCOUNT_SID: Final = "AC" + "0a" * 16

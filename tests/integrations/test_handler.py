@@ -13,7 +13,7 @@ from router.integrations import Failure, Integrations
 from router.integrations.base import AttemptError
 from router.message.inbound import Message
 from router.message.twiml import EMPTY_TWIML, MAX_BYTES, TRACEBACK, twiml_of
-from router.settings import HandlerSetting
+from router.settings.handler import HandlerSetting
 from tests.integrations import handlers
 from tests.integrations.sending import ACCOUNT_SID, FIELDS, attempt, flow, integrations, message_of, settings
 

@@ -15,7 +15,7 @@ import pytest
 from router.integrations import Failure, Integrations
 from router.integrations.base import AttemptError
 from router.message.twiml import Answer, twiml_of
-from router.settings import HandlerSetting
+from router.settings.handler import HandlerSetting
 from tests.e2e.running import is_alive
 from tests.integrations.sending import attempt, flow, integrations, meanwhile, message_of, settings
 
@@ -271,7 +271,7 @@ _WORKER = """
 import sys
 from tests.e2e.running import is_alive
 from tests.integrations.sending import *
-from router.settings import HandlerSetting
+from router.settings.handler import HandlerSetting
 made = settings()
 path = "tests.integrations.handlers:"
 senders = integrations(made, {name: HandlerSetting(path=path + name) for name in ("pid", "blocks")})

@@ -15,7 +15,8 @@ from flask import Request
 from twilio.request_validator import RequestValidator
 
 from router.message.owner import MOST
-from router.settings import Account, ApiKey, Settings
+from router.settings import Account, Settings
+from router.settings.account import ApiKey
 from router.web.auth import Unauthenticated, identify
 from router.web.recorder import WAITING
 from tests.e2e.world import FORM

@@ -17,7 +17,8 @@ from router.cli.running import address, base_url
 from router.cli.stop import Stop
 from router.errors import RouterError
 from router.printable import clean
-from router.settings import Account, Settings, base_url_of
+from router.settings import Account, Settings
+from router.settings.value import base_url_of
 from router.tunnel_address import TunnelRecord
 from router.twilio_api.connections import Holder
 from router.twilio_api.webhook_values import to_paste

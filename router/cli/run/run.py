@@ -26,7 +26,8 @@ from router.errors import RouterError, SettingsError
 from router.process.embedded import EmbeddedValkey
 from router.process.fork import in_child
 from router.process.preload import FOUND
-from router.settings import Row, Settings, load, table
+from router.settings import Settings, load
+from router.settings.documentation import Row, table
 
 # -P: a router.py in the current folder is not imported instead of ours. The application is that of wsgi.py.
 _PYTHON = (sys.executable, "-P", "-m")

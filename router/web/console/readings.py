@@ -8,7 +8,8 @@ from flask import Blueprint, Response, request
 
 from router.queries.refusals import reports
 from router.queries.waiting import shut
-from router.settings import Settings, table
+from router.settings import Settings
+from router.settings.documentation import table
 from router.store.changes import KEPT
 from router.web.console.desk import Desk, now_ms, view
 from router.web.console.message_rows import names
