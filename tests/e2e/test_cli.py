@@ -257,7 +257,7 @@ def test_a_customers_text_does_not_control_the_terminal(cli: Cli) -> None:
 
 
 def test_output_to_a_pipe_is_not_cut(cli: Cli, router: RunningRouter) -> None:
-    """Without a terminal each line of `list` is one whole record, however narrow the terminal is said to be."""
+    """Without a terminal each line of `list` is one whole record, also with a small COLUMNS."""
     sid = json.loads(cli("simulate", "whatsapp", "--body", "word " * 9, "--json").output)["sid"]
     command = [str(ROUTER), "deliveries", "list", "--limit", "3"]
     piped = subprocess.run(

@@ -46,7 +46,7 @@ def _make(project: Path) -> None:
 
 
 def test_other_packages_stay_installed(project: Path) -> None:
-    """When a changed lock file makes the set-up run again, packages that the user installed stay, e.g. a handler's."""
+    """When a changed lock file makes the set-up run again, packages that the user has installed stay."""
     _make(project)
     (packages,) = project.glob(".venv/lib/python*/site-packages")
     beside = packages / "beside-1.dist-info"  # as pip installs it, so that pip could uninstall it

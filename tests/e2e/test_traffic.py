@@ -141,7 +141,7 @@ def test_a_redacted_recording_can_be_sent_again(cli: Cli, tmp_path: Path) -> Non
 
 
 def test_without_messages_record_makes_no_file(cli: Cli, tmp_path: Path) -> None:
-    """If no message matches, `record` says so and makes no file; --keep without --redact is a usage error."""
+    """If no message matches, `record` fails and makes no file; --keep without --redact is a usage error."""
     path = tmp_path / "none.jsonl"
     result = cli("record", str(path), "--channel", "line")
     assert (result.exit_code, path.exists()) == (1, False)

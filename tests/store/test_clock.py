@@ -134,7 +134,7 @@ def test_messages_are_indexed_in_their_order(driver: Driver) -> None:
 
 
 def test_an_outage_counts(driver: Driver) -> None:
-    """The time of an outage counts for the delays of retries and for ages, but not for leases."""
+    """The time of an outage counts for the delays of retries and for ages of messages, but not for leases."""
     driver.accept()
     (lease,) = driver.claim()
     driver.lanes.settle(lease, Settlement("retry", delay=300.0), next_token="")

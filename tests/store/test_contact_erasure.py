@@ -218,7 +218,7 @@ def test_addresses_that_messages_link_are_erased_too(driver: Driver) -> None:
 
 
 def test_many_messages_are_erased_page_by_page(driver: Driver) -> None:
-    """More messages than a page holds, among as many of another contact; the watcher sees each of them."""
+    """All messages of a contact on several pages, among those of others, are erased, and `watch` sees every message."""
     for number in range(PAGE + 20):
         driver.receive(OTHER if number % 3 else PHONE, state="unrouted")
     seen = []

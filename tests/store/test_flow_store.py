@@ -68,7 +68,7 @@ def test_a_flow_is_read_as_it_was_written(valkey: ValkeyServer, form: dict[str, 
 
 
 def test_every_write_changes_the_version(store: FlowStore) -> None:
-    """Each creation, change, move and removal of a flow gives the entry a new version, never the empty one."""
+    """Each write of a flow gives its address entry a new version; only an entry without flows has the empty one."""
     seen = [entry(store).version]
     first, second = sms(1), sms(2, language=("es",))
     writes: tuple[Callable[[], None], ...] = (

@@ -1,4 +1,4 @@
-"""The lanes under any interleaving of accept, claim, settle, what operators do, lost replies, crashes and pauses.
+"""The lanes under any interleaving of accept, claim, settle, operators' commands, lost replies, crashes and pauses.
 
 Operators replay, hold, release, cancel and hurry messages, and change flows.
 

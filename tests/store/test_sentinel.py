@@ -94,7 +94,7 @@ def test_sentinels_and_store_have_passwords_of_their_own(spare_valkey: Spare, se
 
 
 def test_tls_is_for_sentinels_and_store(sentinels: Sentinels, master: int) -> None:
-    """`rediss+sentinel` speaks TLS to both, and checks the certificate; `sentinel_ssl=false` is for the store alone."""
+    """`rediss+sentinel` uses TLS for both, with certificates; `sentinel_ssl=false` turns it off for Sentinels."""
     trusted = f"?ssl_ca_certs={quote(str(CERTIFICATE), safe='')}"
     with tls_before(master) as store:
         asked = sentinels(store)
