@@ -35,10 +35,10 @@ from router.store.processes import SECONDS, Expired
 from router.tunnel_address import TunnelWatch
 from router.web.webhooks import WebhookView
 
-# How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. Together with
-# gunicorn's wait for connections (router/process/gunicorn_conf.py) it is less than the graceful stop's 40 s.
-STOP_SECONDS = 23.0
-# The minimum time for late answers, if the attempts used all of STOP_SECONDS.
+# The part of a graceful stop that is not for attempts: gunicorn's wait for connections, and what follows the attempts
+# (router/process/gunicorn_conf.py). Of 40 s it leaves 23: an attempt's 22 s and the time to settle it.
+OTHER_STOP_SECONDS = 17.0
+# The minimum time for late answers, if the attempts used all their time.
 LATE_SECONDS = 2.0
 # The interval of the checks of the store's guarantees: its settings can change while it runs.
 WATCH_SECONDS = 10.0
@@ -166,14 +166,15 @@ class Router:
 
     def stop(self) -> None:
         """Take no more leases, and wait until attempts under way are settled and late answers are sent."""
-        end = time.monotonic() + STOP_SECONDS
+        seconds = self.settings.stop_seconds - OTHER_STOP_SECONDS
+        end = time.monotonic() + seconds
         self.deliverer.close()
         self.presence.stop()
         with contextlib.suppress(StoreUnavailable):  # then the entry of this process expires, which is a gap, too
             self.healer.stop()
             self.presence.withdraw()
         self.replier.hurry()
-        self.deliverer.wait(STOP_SECONDS)
+        self.deliverer.wait(seconds)
         self.replier.stop(max(LATE_SECONDS, end - time.monotonic()))
         self.integrations.close()
         self.store.close()

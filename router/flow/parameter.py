@@ -233,8 +233,11 @@ FIELDS: Final = (
         "integration.retry_policy",
         Words(RETRY_WORDS),
         (),
-        "Which failures are repeated, up to `Integration.RetryCount` times. Default "
-        f"`{','.join(_RETRIES_SURE)}` for {_named('repeats', is_true=False)}, else `{','.join(_RETRIES)}`",
+        "Which failures are repeated, up to `Integration.RetryCount` times: `5xx` (also 408 and 425, and exceptions of "
+        "handlers), `4xx` (other 4xx), `rt` (no complete answer: the message may have been processed), `all`. `ct` is "
+        "accepted and changes nothing: a message that cannot have been processed (no connection, 429, 503) is repeated "
+        f"until its `ValidityPeriod` ends. Default `{','.join(_RETRIES_SURE)}` for "
+        f"{_named('repeats', is_true=False)}, else `{','.join(_RETRIES)}`",
         ours=True,
     ),
     Field(

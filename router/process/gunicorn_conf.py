@@ -80,16 +80,16 @@ preload_app = False
 
 # --- Deadlines: relay 10 s < attempt 22 s < lease 30 s < graceful stop 40 s ---
 
-# Seconds after TERM until the processes are killed.
-graceful_timeout = 40
+# Seconds after TERM until the processes are killed: 40, more with a longer lease.
+graceful_timeout = int(_settings.stop_seconds)
 # The part of it for open connections: a relay's 10 s, and time to answer; gunicorn's loop adds up to 2 s. The rest is
-# for the router's own stop (23 s): an attempt's 22 s and the time to settle it.
+# for the router's own stop: of 40 s 23, an attempt's 22 s and the time to settle it.
 _CONNECTIONS_TIMEOUT = 14
 # The pause after a process that could not start, before gunicorn starts another one.
 _AGAIN = 1.0
 # A process that sends no heartbeat for this long is killed. It sends none while it settles after the connections are
 # closed, so this is more than graceful_timeout.
-timeout = 60
+timeout = graceful_timeout + 20
 # Twilio and most proxies reuse connections; idle ones delay a graceful stop by this long.
 keepalive = 5
 

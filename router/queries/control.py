@@ -11,10 +11,8 @@ from typing import Final, Protocol
 
 from router.queries.delivery_filter import DEAD, Wanted
 from router.store import Store
-from router.store.deliveries import Delivery
+from router.store.deliveries import CANCELLED, Delivery
 
-CANCELLED: Final = "cancelled"
-"""The `error` of a message that an operator cancelled."""
 REPLAY_DOES_NOT_ANSWER: Final = (
     "A replay does not answer the customer: TwiML that the target returns is not sent. A target that sends messages "
     "itself, such as a Studio flow, sends them again"

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from router.queries.control import CANCELLED
 from router.queries.delivery_filter import DEAD, Wanted
 from router.queries.route import route_of_today
 from router.routing.resolve import Likelihood
 from router.store import Store
-from router.store.deliveries import Delivery
+from router.store.deliveries import CANCELLED, Delivery
 
 # The maximum number of messages of a replay: in its list each takes about 50 bytes.
 MOST: Final = 50_000

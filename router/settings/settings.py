@@ -90,7 +90,8 @@ class Settings(Table):
     )
     lease_seconds: Annotated[Duration, Kind("seconds"), Field(ge=LEASE_MARGIN + 1, le=600)] = Field(
         default=30.0,
-        description="How long a process may hold the lease of a conversation; an attempt ends 8 s before that",
+        description="How long a process may hold the lease of a conversation. An attempt ends 8 s before that; a "
+        "graceful stop may take 10 s longer, at least 40 s",
     )
     relay_seconds: Annotated[Duration, Kind("seconds"), Field(lt=TWILIO_WAITS)] = Field(
         default=10.0,
@@ -165,6 +166,11 @@ class Settings(Table):
     def attempt_seconds(self) -> float:
         """The time limit of one attempt, everything included."""
         return self.lease_seconds - LEASE_MARGIN
+
+    @property
+    def stop_seconds(self) -> float:
+        """The time limit of a graceful stop: open connections, then the attempts under way. 40 s at least."""
+        return max(40.0, self.lease_seconds + 10.0)
 
     @cached_property
     def by_sid(self) -> Mapping[str, Account]:

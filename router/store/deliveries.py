@@ -20,6 +20,8 @@ AGED_EACH: Final = 100
 AGED_MOST: Final = 200
 # The maximum number of dead messages counted by state: about 5 ms of the store's time.
 DEAD_MOST: Final = 10_000
+# The `error` of a message that an operator cancelled.
+CANCELLED: Final = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,8 @@ class Ages:
 class Counts:
     """An account's numbers of messages: stored, pending, held (which are pending, too), and dead ones by state.
 
-    Of the dead ones only the newest `DEAD_MOST` are counted. `held_since` is the time at which the longest-held message
-    was held, in ms since 1970; 0 if no message is held.
+    Of the dead ones only the newest `DEAD_MOST` are counted, without the cancelled ones. `held_since` is the time at
+    which the longest-held message was held, in ms since 1970; 0 if no message is held.
     """
 
     kept: int
@@ -258,7 +260,7 @@ class DeliveryLog:
                 ("HGET", keys.queued, account_sid),
                 ("ZCARD", keys.held),
                 ("ZRANGE", keys.held, 0, 0, "WITHSCORES"),
-                script("dead", [keys.dead], [keys.messages, DEAD_MOST]),
+                script("dead", [keys.dead], [keys.messages, DEAD_MOST, CANCELLED]),
             ]
         )
         return Counts(kept, int(queued or 0), held, undelivered, unrouted, int(float(first[1])) if first else 0)

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from router.errors import StoreUnavailable
 from router.settings import Settings
 from router.store import Store
+from router.store.deliveries import DEAD_MOST
 from router.store.keys import bucket
 
 # The maximum number of targets with their own figure, by the age of their messages: each is a series in Prometheus.
@@ -67,8 +68,16 @@ OLDEST_OF_TARGET: Final = Figure(
 KEPT: Final = Figure("router_messages_kept", "Messages on record.", ("account_sid",))
 QUEUED: Final = Figure("router_queued", "Messages not done yet.", ("account_sid",))
 HELD: Final = Figure("router_held", "Messages that are held until they are released.", ("account_sid",))
-UNDELIVERED: Final = Figure("router_undelivered", "Undelivered messages on record.", ("account_sid",))
-UNROUTED: Final = Figure("router_unrouted", "Unrouted messages on record.", ("account_sid",))
+UNDELIVERED: Final = Figure(
+    "router_undelivered",
+    f"Undelivered messages on record, without cancelled ones; of the newest {DEAD_MOST:,} that are not delivered.",
+    ("account_sid",),
+)
+UNROUTED: Final = Figure(
+    "router_unrouted",
+    f"Unrouted messages on record; of the newest {DEAD_MOST:,} that are not delivered.",
+    ("account_sid",),
+)
 FIGURES: Final = (
     UP, NODE_UP, AHEAD, LANES, DUE, OLDEST_DUE, OLDEST, OLDEST_OF_ACCOUNT, OLDEST_OF_TARGET,
     KEPT, QUEUED, HELD, UNDELIVERED, UNROUTED,

@@ -4,6 +4,7 @@ import re
 import shlex
 from typing import Final
 
+from router.settings import Settings
 from router.settings.documentation import table
 from router.web.request import BODY_MOST
 from tests.architecture.readme import ROOT, written
@@ -45,12 +46,10 @@ def test_the_unit_starts_what_is_installed() -> None:
 
 def test_the_stop_timeouts_exceed_gunicorns() -> None:
     """Unit and guide allow more than gunicorn's graceful timeout."""
-    configuration = (ROOT / "router" / "process" / "gunicorn_conf.py").read_text(encoding="utf-8")
-    [graceful] = re.findall(r"^graceful_timeout = (\d+)$", configuration, re.MULTILINE)
     guide = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
     [container] = re.findall(r"--stop-timeout (\d+)", guide)
     [pod] = re.findall(r"`terminationGracePeriodSeconds` \| (\d+)", guide)
-    assert all(int(seconds) > int(graceful) for seconds in (of_unit("TimeoutStopSec"), container, pod))
+    assert all(int(seconds) > Settings().stop_seconds for seconds in (of_unit("TimeoutStopSec"), container, pod))
 
 
 def test_nginx_forwards_the_largest_requests_that_the_router_accepts() -> None:

@@ -345,7 +345,7 @@ class Stopped(Supervisor):
         return child
 
 command = [sys.executable, "-c", "import time; time.sleep(600)"]
-sys.exit(Stopped(None, command, os.environ).run(lambda: None, lambda alive: None))
+sys.exit(Stopped(None, command, os.environ, 40.0).run(lambda: None, lambda alive: None))
 """
 
 

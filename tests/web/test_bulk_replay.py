@@ -7,7 +7,7 @@ import pytest
 from router.language.detector import shared
 from router.message.raw import FORM, Raw
 from router.queries.bulk_replay import BulkReplayer
-from router.queries.control import CANCELLED
+from router.store.deliveries import CANCELLED
 from router.store.keys import AccountKeys
 from router.store.lanes import new_token
 from tests.e2e.service import parameters

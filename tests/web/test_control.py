@@ -193,6 +193,15 @@ def test_many_messages_are_one_line_of_the_change_log(driver: Driver) -> None:
     assert [driver.fetch(sid)["actions"][0]["action"] for sid in sids] == ["held"] * 3
 
 
+def test_a_cancelled_message_is_not_counted_as_undelivered(driver: Driver) -> None:
+    """A cancelled message needs no person: metric, doctor and console do not count it as undelivered."""
+    cancelled, waiting = driver.queue(2)
+    driver.cli("deliveries", "cancel", cancelled)
+    counts = driver.rest.store.deliveries.counts(ONE)
+    assert (counts.kept, counts.queued, counts.undelivered) == (2, 1, 0)
+    assert driver.order() == [waiting]
+
+
 # -- the command line -------------------------------------------------------------------------------------------------
 
 

@@ -177,7 +177,7 @@ def _supervised(
         if config := environ.get("ROUTER_CONFIG"):
             found["ROUTER_CONFIG"] = str(Path(config).absolute())
         record = recorded(settings.data_dir, found, [account.sid for account in settings.accounts])
-    supervisor = Supervisor(store, _GUNICORN, environ, tunnel)
+    supervisor = Supervisor(store, _GUNICORN, environ, settings.stop_seconds, tunnel)
     with record:
         return supervisor.run(prepare, announce)
 

@@ -22,8 +22,8 @@ from router.process.embedded import EmbeddedStoreError, EmbeddedValkey
 # Seconds before the store is restarted, by its number of crashes in a row, which a healthy minute resets.
 _BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY = 60.0
-# Seconds; a little more than gunicorn's graceful_timeout, after which gunicorn itself kills its workers.
-_STOP = 45.0
+# Seconds after gunicorn's graceful_timeout, at which gunicorn itself kills its workers.
+_STOP = 5.0
 # Seconds. A second signal stops immediately; within this time it counts as the first one, which make forwards as well.
 _SECOND = 0.5
 
@@ -31,7 +31,8 @@ _SECOND = 0.5
 class Supervisor:
     """Runs the store, gunicorn (`command`) and `router tunnel` until gunicorn or the tunnel ends.
 
-    `store` is None if the store runs elsewhere; `tunnel` is the command line of the tunnel, empty for none.
+    `store` is None if the store runs elsewhere; `stop_seconds` is how long gunicorn may take to stop; `tunnel` is the
+    command line of the tunnel, empty for none.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Supervisor:
         store: EmbeddedValkey | None,
         command: Sequence[str],
         environ: Mapping[str, str],
+        stop_seconds: float,
         tunnel: Sequence[str] = (),
     ) -> None:
+        self._stop_seconds = stop_seconds
         self._store = store
         self._command = command
         self._environ = environ
@@ -77,7 +80,7 @@ class Supervisor:
         finally:
             for child in (self._tunnel, self._gunicorn):
                 if child is not None and child.returncode is None:
-                    end(child, _STOP)
+                    end(child, self._stop_seconds + _STOP)
             if self._store is not None and self._valkey is not None:
                 self._store.stop(self._valkey)
 
@@ -148,10 +151,9 @@ class Supervisor:
             self._stopping_since = now
             sent = signal.SIGTERM
             if number == signal.SIGINT:
-                # Not click.echo: the signal may have interrupted a call of it. 40 s is gunicorn's graceful_timeout.
-                os.write(
-                    2, b"\nrouter: finishing the deliveries in progress, at most 40 s; Ctrl-C again stops immediately\n"
-                )
+                # Not click.echo: the signal may have interrupted a call of it.
+                limit = f"at most {self._stop_seconds:.0f} s; Ctrl-C again stops immediately"
+                os.write(2, f"\nrouter: finishing the deliveries in progress, {limit}\n".encode())
             if self._tunnel is not None and self._tunnel.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._tunnel.pid, sent)
