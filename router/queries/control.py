@@ -5,18 +5,13 @@ Each function returns a `Done`, whose sentence is the same in REST, commands and
 shown with the message.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from router.queries.delivery_filter import DEAD, Wanted
 from router.store import Store
 from router.store.deliveries import CANCELLED, Delivery
 
-REPLAY_DOES_NOT_ANSWER: Final = (
-    "A replay does not answer the customer: TwiML that the target returns is not sent. A target that sends messages "
-    "itself, such as a Studio flow, sends them again"
-)
 _BUSY: Final = "it is being sent, and an attempt cannot be stopped. It ends within 22 s: try again then"
 _GONE: Final = "its record has expired"
 
@@ -127,48 +122,3 @@ def note(store: Store, messages: Collection[tuple[str, str]], what: str, *, by: 
     for account_sid, sids in own.items():
         which: dict[str, str | int] = {"message": sids[0]} if len(sids) == 1 else {"messages": len(sids)}
         store.changes.note(account_sid, by, what, **which, **more)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A message that a filter selected, without its content: there may be very many."""
-
-    accepted_at: int
-    account_sid: str
-    message_sid: str
-    state: str
-
-
-def find(  # noqa: PLR0913 - the criteria, the store, and how progress is shown
-    account_sids: Iterable[str],
-    wanted: Wanted,
-    states: Collection[str],
-    store: Store,
-    *,
-    since: int,
-    watch: Callable[[Iterable[Delivery]], Iterable[Delivery]] = iter,
-) -> list[Found]:
-    """Return the messages of some accounts that match a filter, the oldest first: the order to replay them in.
-
-    Cancelled messages are left out, so that a replay of undelivered messages does not send them.
-
-    Args:
-        account_sids: the accounts.
-        wanted: the filter.
-        states: the states to include, unless the filter names one.
-        store: the store.
-        since: the earliest time of acceptance, in ms since 1970.
-        watch: wraps the iteration over the messages, to show the progress.
-    """
-    states = {wanted.status} if wanted.status else set(states)
-    found = []
-    for account_sid in account_sids:
-        dead = states <= DEAD  # they are few, and have an index of their own
-        walk = store.deliveries.oldest if dead else store.deliveries.newest
-        theirs = [
-            Found(each.accepted_at, each.account_sid, each.message_sid, each.state)
-            for each in watch(walk(account_sid, after=since))
-            if each.accepted_at >= since and each.state in states and each.error != CANCELLED and wanted.takes(each)
-        ]
-        found += theirs if dead else theirs[::-1]
-    return sorted(found, key=lambda each: each.accepted_at)

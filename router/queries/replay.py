@@ -16,6 +16,11 @@ NOT_REPLAYED: Final[Mapping[str, str]] = {
 }
 """Why `replay` did not put a message back, in REST, commands and console; the subject is the message."""
 
+REPLAY_DOES_NOT_ANSWER: Final = (
+    "A replay does not answer the customer: TwiML that the target returns is not sent. A target that sends messages "
+    "itself, such as a Studio flow, sends them again"
+)
+
 
 def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current: bool, by: str) -> str:
     """Put a message back into its lane, for its own flow or, with `current`, for the one that the current flows select.

@@ -1,15 +1,14 @@
-"""Before a bulk replay: the messages that it would take, in groups, and the result that it would have."""
+"""Before a bulk replay: its messages in groups, and the result that it would have."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from router.queries.delivery_filter import DEAD, Wanted
 from router.queries.route import route_of_today
 from router.routing.resolve import Likelihood
 from router.store import Store
-from router.store.deliveries import CANCELLED, Delivery
+from router.store.deliveries import Delivery
 
 # The maximum number of messages of a replay: in its list each takes about 50 bytes.
 MOST: Final = 50_000
@@ -46,29 +45,6 @@ class Foretold:
     nowhere: int
     expired: int
     more: bool
-
-
-def matching(  # noqa: PLR0913 - an account, a filter and three times
-    store: Store, account_sid: str, wanted: Wanted, *, after: int = 0, before: int = 0, until: int
-) -> Iterator[Delivery]:
-    """Iterate over the dead messages that match a filter, the oldest first, without those that an operator cancelled.
-
-    Args:
-        store: the store.
-        account_sid: the account of the messages.
-        wanted: the filter.
-        after: the earliest time of acceptance, in ms since 1970.
-        before: the end of the time of acceptance; 0 for none.
-        until: the latest time at which they became undelivered or unrouted: later calls find the same messages.
-    """
-    for number, each in enumerate(store.deliveries.oldest(account_sid, until=until)):
-        if number % _BREAK == 0:
-            time.sleep(0)  # lets this process accept messages
-        if each.state in DEAD and each.error != CANCELLED and each.accepted_at >= after:
-            if before and each.accepted_at >= before:
-                continue
-            if wanted.takes(each):
-                yield each
 
 
 def grouped(deliveries: Iterable[Delivery]) -> list[Group]:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 from router.message.raw import FORM, Raw
-from router.queries.control import REPLAY_DOES_NOT_ANSWER
+from router.queries.replay import REPLAY_DOES_NOT_ANSWER
 from router.store.lanes import Room, Settlement, new_token
 from tests.e2e.commands import invoke
 from tests.e2e.service import parameters

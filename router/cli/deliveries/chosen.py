@@ -14,8 +14,8 @@ from router.cli.here import Here
 from router.cli.options import since_option
 from router.cli.progress import watched
 from router.printable import number
-from router.queries.control import Found, find
 from router.queries.delivery_filter import Wanted
+from router.queries.selection import Found, find
 
 
 @dataclass(frozen=True, slots=True)

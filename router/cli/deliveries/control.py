@@ -13,7 +13,8 @@ from router.cli.options import json_option
 from router.cli.output import print_json
 from router.cli.progress import watched
 from router.errors import RouterError
-from router.queries.control import ACTIONS, DONE_AS, Done, Found, note
+from router.queries.control import ACTIONS, DONE_AS, Done, note
+from router.queries.selection import Found
 from router.store import Store
 
 _WAITING: Final = ("queued",)

@@ -14,12 +14,13 @@ from router.cli.output import integration_line, print_json, print_table, short, 
 from router.cli.progress import watched
 from router.errors import RouterError
 from router.printable import age
-from router.queries.control import REPLAY_DOES_NOT_ANSWER, Found, note
+from router.queries.control import note
 from router.queries.delivery_filter import DEAD
 from router.queries.likelihood import likelihood
-from router.queries.replay import NOT_REPLAYED
+from router.queries.replay import NOT_REPLAYED, REPLAY_DOES_NOT_ANSWER
 from router.queries.replay import replay as put_back
 from router.queries.route import route_of_today
+from router.queries.selection import Found
 from router.store import Store
 from router.store.deliveries import Delivery
 

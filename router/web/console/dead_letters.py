@@ -7,7 +7,8 @@ from typing import Final
 from flask import Blueprint, Response, request
 
 from router.queries.delivery_filter import DEAD
-from router.queries.replay_preview import grouped, matching
+from router.queries.replay_preview import grouped
+from router.queries.selection import matching
 from router.store.deliveries import Delivery
 from router.web.console.desk import Desk, now_ms, view
 from router.web.console.message_filter import read_filters, read_time, read_wanted
