@@ -20,6 +20,8 @@ from typing import Any, Final
 from tests.e2e.running import clean_environ
 
 _ROOT: Final = Path(__file__).parents[2]
+# Threads start several routers at once, and a second forker would be left behind while it runs.
+_ONE: Final = threading.Lock()
 
 
 class _Forker:
@@ -79,7 +81,8 @@ class Forked:
 
 def start_gunicorn(config: Path, folder: Path, environ: Mapping[str, str], log: Path) -> Forked:
     """Start `gunicorn -c config wsgi:app` in a folder, with this environment, and its standard error in a file."""
-    forker = _forker()
+    with _ONE:
+        forker = _forker()
     command = ["gunicorn", "-c", config, "wsgi:app"]
     return Forked(forker, forker.ask(start={"command": command, "folder": folder, "environ": environ, "log": log}))
 
