@@ -56,3 +56,16 @@ class ExpressionError(RouterError):
     def __init__(self, reason: str, *, by_value: bool = False) -> None:
         super().__init__(reason)
         self.by_value = by_value
+
+
+def unexpected(error: BaseException) -> str:
+    """Describe an error for the log by its type and the lines of code that led to it, as `KeyError at a.py:7, b.py:3`.
+
+    The text of an error of another program may quote a message, so only that of a `RouterError` is added.
+    """
+    lines, traceback = [], error.__traceback__
+    while traceback is not None:
+        lines.append(f"{traceback.tb_frame.f_code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno}")
+        traceback = traceback.tb_next
+    text = f": {error}" if isinstance(error, RouterError) else ""
+    return f"{type(error).__name__} at {', '.join(lines[-4:])}{text}"

@@ -1,5 +1,8 @@
 """One wide line for each message received and each attempt: an allow-list of fields, no bodies, no tokens.
 
+The log is used by runtime.py, web/webhooks.py and delivery/report.py; other modules get a function of runtime.py. A new
+event, or field, is a row of the tables below.
+
 Values are masked by message/masking.py before they are passed to this module: `from` and `to` in web/webhooks.py, the
 reason for a refused message in message/inbound.py, and the exceptions of handlers in integrations/handler.py.
 """

@@ -18,7 +18,7 @@ from router.delivery.report import AttemptReport, write_report
 from router.delivery.session_watch import SessionWatch
 from router.delivery.sweeper import Sweeper
 from router.delivery.upkeep import keep_up
-from router.errors import StoreUnavailable
+from router.errors import StoreUnavailable, unexpected
 from router.integrations import build
 from router.integrations.proxy_sessions import ProxySessions
 from router.language.detector import shared
@@ -152,7 +152,7 @@ class Router:
             try:
                 self.healer.recover()
             except Exception as error:  # noqa: BLE001 - the next period may be recovered
-                self.fault(f"recovery: {type(error).__name__}: {error}")
+                self.fault(f"recovery: {unexpected(error)}")
             gevent.sleep(BEAT_SECONDS)
 
     def _write_metrics(self) -> None:

@@ -2,7 +2,7 @@
 
 import gevent
 
-from router.errors import StoreUnavailable
+from router.errors import StoreUnavailable, unexpected
 from router.flow.flex_flow import FlexFlow
 from router.integrations import Integrations
 from router.integrations.base import Attempt, AttemptError, Failure
@@ -56,8 +56,9 @@ class Attempts:
         except gevent.GreenletExit:
             raise
         except BaseException as error:  # a bug, ours or a handler's, must not stop the lane: the attempt has failed
-            logged = f"the router failed: {type(error).__name__}"
-            raise AttemptError(Failure.FAILED, f"{logged}: {error}", logged=logged) from error
+            reason = f"the router failed: {type(error).__name__}: {error}"
+            logged = f"the router failed: {unexpected(error)}"
+            raise AttemptError(Failure.FAILED, reason, logged=logged) from error
         finally:
             timeout.close()
 

@@ -1,4 +1,8 @@
-"""The circuit breaker of a target: stops sending to a target that is down, except for a probe every few seconds."""
+"""The circuit breaker of a target: stops sending to a target that is down, except for a probe every few seconds.
+
+What counts as a miss is decided in `Deliverer._record`. The breakers are in slots.py: one for each target of an
+account, and one for each target's name.
+"""
 
 from dataclasses import dataclass
 from typing import Final

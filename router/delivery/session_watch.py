@@ -10,7 +10,7 @@ from typing import Final
 
 import gevent
 
-from router.errors import StoreUnavailable
+from router.errors import StoreUnavailable, unexpected
 from router.integrations.base import AttemptError
 from router.integrations.proxy_sessions import ProxySessions
 from router.routing.contact import contact_id
@@ -47,7 +47,7 @@ class SessionWatch:
             except StoreUnavailable:
                 pass
             except Exception as error:  # noqa: BLE001 - on any error contacts stay, and the next round tries again
-                self._fault(f"sessions of Proxy: {type(error).__name__}: {error}")
+                self._fault(f"sessions of Proxy: {unexpected(error)}")
             gevent.sleep(LIST_SECONDS)
 
     def round(self) -> None:

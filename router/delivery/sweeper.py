@@ -14,7 +14,7 @@ import gevent
 
 from router.delivery.deliverer import Deliverer
 from router.delivery.slots import Target
-from router.errors import StoreUnavailable
+from router.errors import StoreUnavailable, unexpected
 from router.store import Store
 from router.store.keys import bucket
 from router.store.lanes import ANYWHERE, Claim, Room
@@ -93,7 +93,7 @@ class Sweeper:
             except StoreUnavailable:
                 pass
             except Exception as error:  # noqa: BLE001 - an error must not stop the other messages
-                self._fault(f"{type(error).__name__}: {error}")
+                self._fault(f"sweeper: {unexpected(error)}")
             gevent.sleep(swept.pause(time.monotonic() - started))
             if not swept.more:
                 self._deliverer.freed.wait(SWEEP_SECONDS)

@@ -5,7 +5,7 @@ from typing import Final
 
 import gevent
 
-from router.errors import StoreUnavailable
+from router.errors import StoreUnavailable, unexpected
 from router.store import Store
 
 # How often a process tries to get its turn; there is one turn every `store.upkeep.TURN_SECONDS`.
@@ -43,5 +43,5 @@ def keep_up(
         except StoreUnavailable:
             pass  # the next round does the rest
         except Exception as error:  # noqa: BLE001 - an error must not end the upkeep
-            fault(f"{type(error).__name__}: {error}")
+            fault(f"upkeep: {unexpected(error)}")
         gevent.sleep(LOOK_SECONDS)

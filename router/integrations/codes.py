@@ -11,7 +11,6 @@ from typing import Final
 NAME_TAKEN: Final = 50353
 PAIR_BOUND: Final = 50416
 PAIRS_BOUND: Final = (PAIR_BOUND, 80102)
-WEBHOOKS_FULL: Final = 50361
 IDENTITY_TAKEN: Final = 50433
 
 SENTENCES: Final[Mapping[int, str]] = MappingProxyType(

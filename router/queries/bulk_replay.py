@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
-from router.errors import StoreUnavailable
+from router.errors import StoreUnavailable, unexpected
 from router.queries.route import route_of_today
 from router.routing.resolve import Likelihood
 from router.store import Store
@@ -59,7 +59,7 @@ class BulkReplayer:
             except StoreUnavailable:
                 pass  # the replay continues when the store answers again
             except Exception as error:  # noqa: BLE001 - one error must not end all replays
-                self._fault(f"bulk replay: {type(error).__name__}: {error}")
+                self._fault(f"bulk replay: {unexpected(error)}")
             self._pause(LOOK_SECONDS)
 
     def _do(self, account_sid: str, stopping: Callable[[], bool]) -> None:

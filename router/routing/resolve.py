@@ -141,7 +141,7 @@ def _address(entry: Entry) -> str:
     return "every address (*)" if entry.identity == "*" else entry.identity
 
 
-def _unknown() -> bool:
+def _may_not_move() -> bool:
     return False
 
 
@@ -153,7 +153,7 @@ def preview(  # noqa: PLR0913 - the data that `accept` uses, by keyword
     known: Known,
     assignment: Assignment | None,
     sticky_hours: float,
-    may_move: Callable[[], bool] = _unknown,
+    may_move: Callable[[], bool] = _may_not_move,
 ) -> tuple[Route, bool]:
     """Return the route by which `accept` would take a message, and whether its conversation decides it.
 

@@ -10,6 +10,7 @@ from router.store.changes import ChangeLog
 from router.store.chat_events import ChatEvents
 from router.store.chats import Chats
 from router.store.cluster import open_client
+from router.store.console_sessions import Sessions
 from router.store.contacts import Contacts
 from router.store.deliveries import DeliveryLog
 from router.store.durability import Promise
@@ -22,7 +23,6 @@ from router.store.outages import Outages
 from router.store.processes import Processes
 from router.store.proxied import Proxied
 from router.store.refusals import Refusals
-from router.store.sessions import Sessions
 from router.store.upkeep import Upkeep
 
 _HOUR = 3600.0

@@ -12,7 +12,7 @@ from router.chat.ending import Ending
 from router.routing.resolve import Likelihood
 from router.settings import Account, Settings
 from router.store import Store
-from router.store.sessions import Session
+from router.store.console_sessions import Session
 
 
 @dataclass(frozen=True, slots=True)

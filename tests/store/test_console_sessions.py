@@ -6,7 +6,7 @@ import pytest
 
 from router.store.bulk_replays import BulkReplay, BulkReplays
 from router.store.client import Client
-from router.store.sessions import SECONDS, Sessions
+from router.store.console_sessions import SECONDS, Sessions
 from tests.core.flows import AC
 from tests.valkey import ValkeyServer
 
