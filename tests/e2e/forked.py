@@ -87,6 +87,15 @@ def start_gunicorn(config: Path, folder: Path, environ: Mapping[str, str], log: 
     return Forked(forker, forker.ask(start={"command": command, "folder": folder, "environ": environ, "log": log}))
 
 
-@functools.cache
+_STARTING: Final = threading.Lock()
+
+
 def _forker() -> _Forker:
+    """Return the only forker: threads that start routers at the same time must not start one each."""
+    with _STARTING:
+        return _started_forker()
+
+
+@functools.cache
+def _started_forker() -> _Forker:
     return _Forker()
