@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from router.delivery.deliverer import Deliverer
 from router.delivery.replicas import Replicas
+from router.delivery.slots import Target
 from router.delivery.yielder import Yielder
 from router.errors import StoreUnavailable, StoreUnconfirmed
 from router.flow.flex_flow import FlexFlow
@@ -99,9 +100,9 @@ class Intake:
         entries = within_budget(arrival.arrived, lambda: self._entries.get(message.account_sid, names))
         circumstance = Circumstance(time.time(), NOTHING_KNOWN, arrival.lang, self._likelihood, self._yielder)
         check, pinned_by = True, "by its test page" if arrival.appended else "because it got the last message"
-        for left in reversed(range(ROUNDS)):
+        for round_ in range(1, ROUNDS + 1):
             route = pinned(arrival.pinned, entries, pinned_by) or resolve(message, entries, circumstance)
-            taken = self._accept(arrival, token, route, check=check, final=not left)
+            taken = self._accept(arrival, token, route, check=check, final=round_ == ROUNDS)
             if taken.acceptance.kind != "stale":
                 break
             if taken.acceptance.known is None:
@@ -113,34 +114,41 @@ class Intake:
 
     def _accept(self, arrival: Arrival, token: str, route: Route, *, check: bool, final: bool) -> Taken:
         """Accept a message with a route; send it now if it is next in its lane and this process has a slot."""
-        flow, deliverer = route.flow, self._deliverer
-        slot = (
-            deliverer.reserve(flow)
-            if flow is not None and deliverer is not None and not arrival.recovered and flow.response != "redirect"
-            else None
-        )
+        slot = self._reserve(arrival, route)
         started = time.monotonic()
-        begun = False
+        leased = False
         try:
             acceptance = self._store_message(arrival, token, route, lease=slot is not None, check=check, final=final)
-            if acceptance.kept:
-                route = route.kept(acceptance.flow_sid, acceptance.language, moved=acceptance.moved)
-            elif acceptance.kind == "duplicate":
-                route = self._first_route(arrival, route, acceptance.flow_sid)
-            if acceptance.kind == "leased" and deliverer is not None:
-                assert route.flow is not None  # noqa: S101 - only a message that has a flow is leased
-                begun = True
-                lease = self._lease(arrival, token, route.flow, route.language, started)
-                if slot is None or route.flow is not flow:
-                    slot = deliverer.exchange(slot, route.flow)
-                if slot is not None:
-                    deliverer.start(lease, slot)
-                else:
-                    deliverer.decline(lease)
+            leased = acceptance.kind == "leased"
         finally:
-            if slot is not None and not begun and deliverer is not None:
-                deliverer.give_back(slot)
+            if self._deliverer is not None and slot is not None and not leased:
+                self._deliverer.give_back(slot)
+        if acceptance.kept:
+            route = route.kept(acceptance.flow_sid, acceptance.language, moved=acceptance.moved)
+        elif acceptance.kind == "duplicate":
+            route = self._first_route(arrival, route, acceptance.flow_sid)
+        if leased:
+            self._send(arrival, token, route, slot, started)
         return Taken(arrival, route, acceptance)
+
+    def _reserve(self, arrival: Arrival, route: Route) -> Target | None:
+        """Take a slot, so that the message can be leased and sent at once; return None if it will not be sent so."""
+        flow, deliverer = route.flow, self._deliverer
+        if flow is None or deliverer is None or arrival.recovered or flow.response == "redirect":
+            return None
+        return deliverer.reserve(flow)
+
+    def _send(self, arrival: Arrival, token: str, route: Route, slot: Target | None, started: float) -> None:
+        """Send a leased message. If the conversation keeps another flow, it needs a slot of that flow's target."""
+        deliverer, flow = self._deliverer, route.flow
+        assert deliverer is not None  # noqa: S101 - without one no message is leased
+        assert flow is not None  # noqa: S101 - only a message that has a flow is leased
+        lease = self._lease(arrival, token, flow, route.language, started)
+        slot = deliverer.exchange(slot, flow)
+        if slot is None:
+            deliverer.decline(lease)
+        else:
+            deliverer.start(lease, slot)
 
     def _store_message(  # noqa: PLR0913 - the message, its route, and options of the call
         self, arrival: Arrival, token: str, route: Route, *, lease: bool, check: bool, final: bool
