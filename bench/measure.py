@@ -24,7 +24,7 @@ from router.errors import RouterError
 _PREPARED: Final = 6_000
 # The maximum number of concurrent messages with a rate. A process accepts 1,000 connections.
 _OPEN: Final = 256
-# The number of messages that are sent repeatedly to a candidate that stores none.
+# The maximum number of messages that are sent repeatedly to a candidate that stores none.
 _REPEATED: Final = 2_000
 _DRAINED: Final = 60.0
 # The cores that other programs may keep busy; above that, a measurement counts as disturbed.
@@ -118,11 +118,11 @@ def put_load(  # noqa: PLR0913 - the server and the kind of load
     Raises:
         RouterError: an answer was not 200, so the figures would be meaningless.
     """
-    seconds = options.seconds + options.warm
+    messages = int((options.seconds + options.warm) * (rate or _PREPARED)) + 1
     load = Load(
         port=server.port,
         stream=Stream(secrets.randbits(32), block, addresses, accounts=accounts),
-        messages=int(seconds * (rate or _PREPARED)) + 1 if unique else _REPEATED,
+        messages=messages if unique else min(messages, _REPEATED),
         seconds=options.seconds,
         at_once=max(options.connections // 2, _OPEN if rate else 1),
         warm=options.warm,

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.running import clean_environ
+from tests.e2e.running import NO_AUTHORITIES, clean_environ
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,7 +14,7 @@ def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "bench", *arguments],
         cwd=ROOT,
-        env=clean_environ(),
+        env=clean_environ(**NO_AUTHORITIES),
         capture_output=True,
         text=True,
         check=False,
