@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -78,12 +79,22 @@ class Forked:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    def terminate(self) -> None:
+        """Send it TERM."""
+        self.send_signal(signal.SIGTERM)
 
-def start_gunicorn(config: Path, folder: Path, environ: Mapping[str, str], log: Path) -> Forked:
-    """Start `gunicorn -c config wsgi:app` in a folder, with this environment, and its standard error in a file."""
+    def kill(self) -> None:
+        """Send it KILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+def start_gunicorn(
+    config: str | Path, folder: Path, environ: Mapping[str, str], log: Path, application: str = "wsgi:app"
+) -> Forked:
+    """Start `gunicorn -c config application` in a folder, with this environment, and its standard error in a file."""
     with _ONE:
         forker = _forker()
-    command = ["gunicorn", "-c", config, "wsgi:app"]
+    command = ["gunicorn", "-c", config, application]
     return Forked(forker, forker.ask(start={"command": command, "folder": folder, "environ": environ, "log": log}))
 
 

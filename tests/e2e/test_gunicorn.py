@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.forked import Forked, start_gunicorn
 from tests.e2e.running import clean_environ
 from tests.e2e.service import EMPTY_STORE
 from tests.ports import free_port
@@ -50,7 +51,10 @@ app = App()
 
 
 class Gunicorn:
-    """A gunicorn with the product's configuration, in a process group of its own as a terminal would start it."""
+    """A gunicorn with the product's configuration, in a process group of its own as a terminal would start it.
+
+    Its master is forked (forked.py).
+    """
 
     def __init__(self, folder: Path, *, config: str = CONFIG, **environ: str) -> None:
         self.port = free_port()
@@ -68,14 +72,10 @@ class Gunicorn:
             "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
             "TWILIO_AUTH_TOKEN": "0" * 32,
         }
-        with self.errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", config, "standin:app"],
-                cwd=folder,
-                env=clean_environ(**EMPTY_STORE | given | environ),
-                stderr=errors,
-                process_group=0,
-            )
+        self.process = self._start(config, folder, clean_environ(**EMPTY_STORE | given | environ))
+
+    def _start(self, config: str, folder: Path, environ: dict[str, str]) -> Forked | subprocess.Popen[bytes]:
+        return start_gunicorn(config, folder, environ, self.errors, "standin:app")
 
     def pids(self, what: str) -> list[int]:
         """Return the ids of the processes that wrote this event to the file."""
@@ -98,6 +98,15 @@ class Gunicorn:
         self.process.wait()
 
 
+class Command(Gunicorn):
+    """The same, started with gunicorn's own command."""
+
+    def _start(self, config: str, folder: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "gunicorn", "-c", config, "standin:app"]
+        with self.errors.open("wb") as errors:
+            return subprocess.Popen(command, cwd=folder, env=environ, stderr=errors, process_group=0)
+
+
 @pytest.fixture
 def gunicorn(tmp_path: Path) -> Iterator[Gunicorn]:
     """Two running processes."""
@@ -112,7 +121,7 @@ def gunicorn(tmp_path: Path) -> Iterator[Gunicorn]:
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gunicorn]:
     """Two running processes, for all tests that end none of them."""
-    running = Gunicorn(tmp_path_factory.mktemp("serving"))
+    running = Command(tmp_path_factory.mktemp("serving"))
     try:
         wait_until(lambda: len(running.pids("starts")) == 2, what="both processes are started")
         yield running
@@ -207,7 +216,7 @@ def test_queries_are_written_nowhere(serving: Gunicorn) -> None:
 )
 def test_invalid_settings_stop_the_start_with_one_line(tmp_path: Path, environ: dict[str, str], sentence: str) -> None:
     """Gunicorn reports invalid settings in one line, and exits with 2."""
-    gunicorn = Gunicorn(tmp_path, **environ)
+    gunicorn = Command(tmp_path, **environ)
     assert gunicorn.process.wait(20) == 2
     [line] = gunicorn.errors.read_text().splitlines()
     assert line.startswith("router: ")
