@@ -23,6 +23,10 @@ from router.printable import printable
 # The events, each with its levels and its meaning. docs/operations.md is generated from it.
 EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "webhook": ("info, warning (4xx), error (503)", "A request to a webhook was answered: one line for each."),
+    "chat": (
+        "info, warning (4xx), error (5xx)",
+        "A request for a new web chat, or with a visitor's message, was answered: one line for each.",
+    ),
     "attempt": (
         "info, warning (retry, unrouted), error (undelivered)",
         "A message was sent to its target, or given up: one line for each attempt.",
@@ -47,13 +51,14 @@ FIELDS: Final[Mapping[str, str]] = {
     "event": "See above.",
     "channel": "The channel in the path of the webhook.",
     "outcome": "Of a webhook: `accepted`, `unrouted`, `duplicate`, `expired` (a recorded request, sent again), "
-    "`status_callback`, or `refused`. Of an attempt: `delivered`, `retry`, `release` (not sent by this process now), "
-    "`undelivered`, or `unrouted`.",
+    "`status_callback`, or `refused`. Of a web chat: `begun`, `resumed`, `accepted`, `duplicate`, or `refused`. Of an "
+    "attempt: `delivered`, `retry`, `release` (not sent by this process now), `undelivered`, or `unrouted`.",
     "answer": "The HTTP status that Twilio got.",
     "seconds": "How many seconds it took to answer the webhook, or to send the message.",
     "key": "Which key of the account signed the webhook, as `auth_token[0]`.",
     "account_sid": "The account.",
     "message_sid": "The message.",
+    "conversation_sid": "The conversation of a web chat.",
     "from": "The customer's address, masked.",
     "to": "The address that the customer wrote to, masked.",
     "error_code": "Twilio's ErrorCode, if the webhook has one.",

@@ -41,7 +41,7 @@ def test_the_log_has_the_events_and_fields_that_are_described() -> None:
                 continue
             event = call.args[0].value
             logs = isinstance(call.func, ast.Attribute) and call.func.attr in {"info", "warning", "error"}
-            if (logs and re.fullmatch(r"\w+", str(event))) or event in {"attempt", "webhook"}:
+            if (logs and re.fullmatch(r"\w+", str(event))) or event in {"attempt", "chat", "webhook"}:
                 events.add(event)
                 fields |= {each.arg for each in call.keywords if each.arg}
     assert events == EVENTS.keys()
