@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.e2e.forked import close_forker
 from tests.valkey import ValkeyServer
 
 # The longest files run first: at the end, one of them would run alone. Files that keep the cores busy and files that
@@ -60,6 +61,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest files first; the order within and after them stays."""
     order = {name: place for place, name in enumerate(_LONG)}
     items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forker_ends() -> Iterator[None]:
+    """End the process that is forked for routers after those who forked it."""
+    yield
+    close_forker()
 
 
 @pytest.fixture(scope="session")

@@ -26,11 +26,12 @@ _ONE: Final = threading.Lock()
 
 
 class _Forker:
-    """The process that is forked. It ends with this process, because the socket is closed then."""
+    """The process that is forked."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
+            self._connection = ours.makefile("rw")  # it keeps the socket open
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.e2e.forker", str(theirs.fileno())],
                 cwd=_ROOT,
@@ -38,7 +39,6 @@ class _Forker:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is for pytest
             )
-        self._connection = ours.makefile("rw")
         self._lock = threading.Lock()
 
     def ask(self, **question: Any) -> Any:
@@ -47,6 +47,11 @@ class _Forker:
             self._connection.write(json.dumps(question, default=str) + "\n")
             self._connection.flush()
             return json.loads(self._connection.readline())
+
+    def close(self) -> None:
+        """Close the socket, and so end the process."""
+        self._connection.close()
+        self._process.wait()
 
 
 class Forked:
@@ -98,15 +103,13 @@ def start_gunicorn(
     return Forked(forker, forker.ask(start={"command": command, "folder": folder, "environ": environ, "log": log}))
 
 
-_STARTING: Final = threading.Lock()
-
-
-def _forker() -> _Forker:
-    """Return the only forker: threads that start routers at the same time must not start one each."""
-    with _STARTING:
-        return _started_forker()
-
-
 @functools.cache
-def _started_forker() -> _Forker:
+def _forker() -> _Forker:
     return _Forker()
+
+
+def close_forker() -> None:
+    """End the process that is forked, if it was started."""
+    if _forker.cache_info().currsize:
+        _forker().close()
+        _forker.cache_clear()
