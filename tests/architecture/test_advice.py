@@ -14,7 +14,7 @@ _COMMAND = re.compile(r"`(?:\S*/)?router ([^`]+)`")
 _EXAMPLE = re.compile(r"^(?: {4,}|\$ )(?:\S*/)?router (.+)$", re.MULTILINE)
 # A module without it has no advice: each pytest worker would take half a second to read the texts of all of them.
 _PERHAPS = re.compile(r"(?:`|\$ | {4})(?:\S*/)?router ")
-_DOCUMENTS = ("README.md", "docs/*.md", "config/*.*")
+_DOCUMENTS = ("README.md", "docs/*.md", "config/*.*", "deploy/*.*")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
@@ -53,6 +53,13 @@ def _command(words: list[str]) -> tuple[click.Command, list[str]]:
         assert found is not None, f"{word} is no command of {command.name}"
         command, words = found, words[1:]
     return command, words
+
+
+def test_unrouted_messages_are_replayed_by_the_current_flows() -> None:
+    """Wherever a command replays unrouted messages, it uses the current flows: the old flow may be disabled."""
+    replays = [(file, typed) for file, typed in NAMED if typed.startswith("deliveries replay --status unrouted")]
+    assert {file for file, _ in replays} >= {"docs/operations.md", "docs/local-testing.md", "deploy/alerts.yml"}
+    assert not [each for each in replays if "--route current" not in each[1]]
 
 
 def test_commands_are_found_in_messages_and_documents() -> None:

@@ -70,6 +70,15 @@ def test_the_image_is_made_of_files_that_exist() -> None:
     assert f"ENV PATH={PROGRAMS.rstrip('/')}:$PATH" in dockerfile
 
 
+def test_the_command_of_a_server_has_the_services_settings() -> None:
+    """The wrapper of `router` uses the unit's user, settings and program, and the guide installs it."""
+    wrapper = text("router.sh")
+    [(name, value)] = [value.split("=", 1) for name, value in unit() if name == "Environment"]
+    assert f'exec runuser -u {of_unit("User")} -- env {name}={value} {PROGRAMS}router "$@"' in wrapper
+    guide = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    assert "install -m 0755 deploy/router.sh /usr/local/bin/router" in guide
+
+
 def test_alerts_use_existing_metrics() -> None:
     """Each alert's expression names only metrics and labels of the router, and each alert has a summary."""
     rows = [[cell.strip(" `") for cell in line.split("|")[1:5]] for line in written("metrics").splitlines()[2:]]

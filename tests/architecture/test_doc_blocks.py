@@ -122,6 +122,19 @@ def test_a_command_in_the_text_exists(span: str) -> None:
     assert not {word.strip("[]").partition("=")[0] for word in words if word.startswith(("-", "[-"))} - known
 
 
+def test_a_page_changes_flows_without_a_question() -> None:
+    """A command of a tutorial that changes flows has `--yes`: a terminal would ask, which its output does not show."""
+    changes = [
+        (block.place, words)
+        for block in BLOCKS
+        if block.language == "console"
+        for words in router_commands(script(block))
+        if words[:2] == ["flows", "apply"]
+    ]
+    assert len(changes) > 2
+    assert not [each for each in changes if "--yes" not in each[1]]
+
+
 @of("conf")
 def test_a_store_configuration_is_that_of_the_embedded_store(block: Block) -> None:
     """The lines that a page gives for a store of the operator are lines of the embedded store's configuration."""

@@ -519,12 +519,14 @@ def test_bad_answers_of_targets_are_reported(doctor: Doctor) -> None:
 
 
 def test_unrouted_messages_are_reported(doctor: Doctor) -> None:
-    """Unrouted messages are counted, and fail no check."""
+    """Unrouted messages are counted, with the command that sends them to the current flows, and fail no check."""
     fields = parameters(6, "+15550000002")
     assert doctor.send("/webhooks/sms", fields, f"{doctor.base}/webhooks/sms") == 200
     status, report = doctor.run_json("--offline")
     assert status == 0
     assert "1 unrouted" in found(report, "messages")
+    _, text = doctor.run_text("--offline")
+    assert "`router deliveries replay --status unrouted --since 7d --route current`" in text
 
 
 def test_an_echo_flow_of_a_real_account_is_a_fault(doctor: Doctor) -> None:

@@ -48,7 +48,7 @@ def replay(here: Here, *, choice: Choice, route: str, dry_run: bool, as_json: bo
     \b
       router deliveries replay SM…
       router deliveries replay --since 1h --dry-run
-      router deliveries replay --status unrouted --to +15005550006 --since 2d
+      router deliveries replay --status unrouted --since 7d --route current
       router deliveries replay --flow FO… --from +14155550100 --since 2d
 
     Without SIDs the command prints the number of messages, and asks on a terminal. Cancelled messages are only sent

@@ -84,7 +84,10 @@ def _first(settings: Settings, start: Start, command: str) -> list[tuple[str, st
         ("1. Create a flow file", f"{command} flows export{account} > first-flows.toml"),
         ("2. Edit it", "open first-flows.toml in an editor: it has an example"),
         ("3. Apply it", f"{command} flows apply first-flows.toml{account}"),
-        ("4. Replay the messages", f"{command} deliveries replay --status unrouted --since 7d{account}"),
+        (
+            "4. Replay the messages",
+            f"{command} deliveries replay --status unrouted --since 7d --route current{account}",
+        ),
     ]
 
 

@@ -105,13 +105,14 @@ def messages(settings: Settings, store: Store) -> Iterator[Check]:
             since = f", the first of them {ago(counts.held_since, time.time())}" if counts.held_since else ""
             found = f"{counts.held:,} held{of_account}{since}: they wait until they are released"
             yield Check("held", "look", found, advice)
-        for status, count, why in (
-            ("undelivered", counts.undelivered, "repair the target"),
-            ("unrouted", counts.unrouted, "add a flow for the address"),
+        # Without `--route current`, a message whose flow was disabled or removed would go back to that flow.
+        for status, count, why, route in (
+            ("undelivered", counts.undelivered, "repair the target", ""),
+            ("unrouted", counts.unrouted, "add a flow for the address", " --route current"),
         ):
             if count:
                 advice = f"see `router deliveries list --status {status}`, {why}, and then run "
-                advice += f"`router deliveries replay --status {status} --since 7d`"
+                advice += f"`router deliveries replay --status {status} --since 7d{route}`"
                 yield Check("messages", "look", f"{count:,} {status}{of_account}", advice)
     # Accounts share the buckets: accounts that are not in the settings are left out here.
     sids = {account.sid for account in settings.accounts}
