@@ -1,8 +1,7 @@
 """The kinds of values that a form parameter may have: the format of each, and the allowed values.
 
 `parse` converts the text of a parameter to its value; it raises a ValueError that describes the allowed values.
-`expects` describes them in the documentation, `schema` in the OpenAPI document. Control characters are not allowed,
-except in kinds that document it.
+`schema` describes them in the OpenAPI document. Control characters are not allowed, except in kinds that document it.
 
 https://json-schema.org/draft/2020-12
 """
@@ -11,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 from xml.parsers import expat
 
@@ -31,15 +30,20 @@ class Kind(Protocol):
     """The format of a value, and the allowed values."""
 
     @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-
-    @property
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of its values, as JSON shows them."""
 
     def parse(self, text: str) -> Any:
         """Return the value of `text`, which is never empty; raise a ValueError that describes the allowed values."""
+
+
+@runtime_checkable
+class ListKind(Kind, Protocol):
+    """A kind whose value is a list; in a form it is one text, separated by commas."""
+
+    @property
+    def expects(self) -> str:
+        """What is allowed in that text, for the documentation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,6 @@ class Text:
 
     most: int
     lines: bool = False
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"text, at most {self.most} characters"
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -75,11 +74,6 @@ class SigningKeys:
     most: int  # characters of each
 
     @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"a key of at most {self.most} characters, or two, comma separated"
-
-    @property
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of its values, as JSON shows them."""
         return {"type": "string", "maxLength": 2 * self.most + 1}
@@ -88,7 +82,7 @@ class SigningKeys:
         """Return the keys, comma separated, in the order they were given."""
         keys = [key.strip() for key in text.split(",")]
         if len(keys) > 2 or not all(keys) or len({*keys}) < len(keys) or max(map(len, keys)) > self.most:  # noqa: PLR2004 - an old one and a new one
-            raise ValueError(f"allowed is {self.expects}")
+            raise ValueError(f"allowed is a key of at most {self.most} characters, or two, comma separated")
         if _CONTROL.search(text):
             raise ValueError("control characters are not allowed")
         return ",".join(keys)
@@ -99,11 +93,6 @@ class Sid:
     """A SID."""
 
     prefix: str
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"`{self.prefix}…`"
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -122,11 +111,6 @@ class Choice:
     """One of a few words."""
 
     values: Sequence[str]
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return _words(self.values)
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -148,7 +132,7 @@ class Words:
 
     @property
     def expects(self) -> str:
-        """What is allowed, for the documentation."""
+        """What is allowed in that text, for the documentation."""
         return f"some of {_words(self.values)}, separated by commas"
 
     @property
@@ -175,11 +159,6 @@ class Whole:
     most: int
 
     @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"integer, {self.least} to {self.most}"
-
-    @property
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of its values, as JSON shows them."""
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
@@ -194,11 +173,6 @@ class Whole:
 @dataclass(frozen=True, slots=True)
 class Flag:
     """True or false, in any letter case: the official libraries use lower case, Twilio's pages not always."""
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return "`true` or `false`"
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -218,11 +192,6 @@ class Url:
     """An absolute http or https URL without credentials."""
 
     most: int = 2048
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"http or https URL, at most {self.most} characters"
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -248,7 +217,7 @@ class Languages:
 
     @property
     def expects(self) -> str:
-        """What is allowed, for the documentation."""
+        """What is allowed in that text, for the documentation."""
         return "BCP 47 language tags, separated by commas"
 
     @property
@@ -271,11 +240,6 @@ class Rule:
     most: int = MOST
 
     @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"CEL expression, at most {self.most} characters"
-
-    @property
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of its values, as JSON shows them."""
         return {"type": "string", "maxLength": self.most}
@@ -291,11 +255,6 @@ class JsonObject:
     """A JSON object; its text is not changed."""
 
     most: int  # characters
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"JSON object, at most {self.most} characters"
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -323,11 +282,6 @@ class Twiml:
     """TwiML: an XML document whose root is `<Response>`, without a document type."""
 
     most: int = _TWIML_MOST
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"TwiML, at most {self.most // 1024} KiB"
 
     @property
     def schema(self) -> dict[str, Any]:

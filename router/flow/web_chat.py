@@ -170,7 +170,6 @@ class FormFields:
     """The fields of a form, as JSON."""
 
     most: int = _JSON_MOST
-    expects: str = f"JSON list of at most {FIELDS_MOST} fields: `name`, `type`, `label`, `required`, `options`, `max`"
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -193,7 +192,6 @@ class Texts:
     """Texts by language, as JSON."""
 
     most: int = _JSON_MOST
-    expects: str = 'JSON object of texts by language, as `{"en": "Hello"}`'
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -211,7 +209,6 @@ class Tag:
     """One language."""
 
     most: int = 64
-    expects: str = "BCP 47 language tag"
 
     @property
     def schema(self) -> dict[str, Any]:

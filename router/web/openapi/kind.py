@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from router.flow.kind import Kind
+from router.flow.kind import Kind, ListKind
 
 Schema = dict[str, Any]
 
@@ -65,4 +65,4 @@ def page(key: str, item: str) -> Schema:
 
 def taken(kind: Kind) -> Schema:
     """Return the schema of a value of this kind in a form, in which a list is a string."""
-    return TEXT | {"description": kind.expects} if kind.schema["type"] == "array" else kind.schema
+    return TEXT | {"description": kind.expects} if isinstance(kind, ListKind) else kind.schema
