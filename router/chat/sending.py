@@ -73,12 +73,8 @@ class Sending:
 
     def _first(self, chat: Chat, sid: str) -> Sent:
         """Return the result for the first message with this SID, of which this one is a duplicate."""
-        end = None
-        while look := self._store.chats.look(chat.account_sid, chat.sid, "last" if end is None else "before", end or 0):
-            for index, message in look.messages:
-                if message.sid == sid:
-                    return Sent(sid, index, message.date, repeated=True)
-            if not look.messages:
-                break
-            end = look.messages[0][0]
-        return Sent(sid, repeated=True)
+        found = self._store.chats.find(chat, sid)
+        if found is None:
+            return Sent(sid, repeated=True)
+        index, message = found
+        return Sent(sid, index, message.date, repeated=True)

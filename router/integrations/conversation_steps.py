@@ -8,11 +8,12 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.integrations.rest import CONVERSATIONS, FLEX, NOT_FOUND, TASKROUTER, Form, Reply, Rest, RestError, deadline
+from router.iso_time import utc
 from router.message.address import canonical
 from router.message.channel import ALL
 from router.message.inbound import Message
@@ -182,12 +183,11 @@ class Steps:
     def add_message(self, sid: str) -> str:
         """Add the message to the Conversation, with its sender as the author; return its SID there."""
         message = self.attempt.message
-        accepted = datetime.fromtimestamp(time.time() - self.attempt.age, UTC)
         attributes = {"routerMessageId": message.message_sid}
         form = {
             "Author": self._author,
             "Body": _whole(_text(message)),
-            "DateCreated": accepted.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "DateCreated": utc((time.time() - self.attempt.age) * 1000),
             "Attributes": json.dumps(attributes | ({"media": _media(message)} if message.num_media else {})),
         }
         made = self._post(f"{self._conversations}/{sid}/Messages", form, headers=[_WITH_WEBHOOKS])

@@ -8,11 +8,11 @@ trimmed to the newest entries.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from router.flow.diff import differences
 from router.flow.flex_flow import FlexFlow
+from router.iso_time import utc
 from router.store.client import Client
 from router.store.keys import AccountKeys
 
@@ -57,7 +57,7 @@ class FlowChange:
             "flex_flow_sid": self.flex_flow_sid,
             "action": self.action,
             "by": self.by,
-            "date_created": datetime.fromtimestamp(self.at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "date_created": utc(self.at),
             "changes": {name: {"before": was, "after": is_} for name, (was, is_) in self.fields.items()},
         }
 

@@ -17,6 +17,7 @@ from router.cli.output import flow_line, print_json, print_table, short
 from router.cli.progress import watched
 from router.delivery.intake import Intake
 from router.errors import RouterError
+from router.iso_time import utc
 from router.printable import age, number
 from router.queries.likelihood import likelihood
 from router.queries.recovery import Lost, accept, lost
@@ -141,7 +142,7 @@ def _resource(missing: Lost, result: str) -> dict[str, Any]:
         "account_sid": missing.message.account_sid,
         "from": missing.message.from_,
         "to": missing.message.to,
-        "date_created": missing.inbound.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "date_created": utc(missing.inbound.created.timestamp() * 1000),
         "flex_flow_sid": missing.route.flow.sid if missing.route.flow else None,
         "result": result,
     }
