@@ -73,7 +73,7 @@ SLOTS: Final = Gauge(
 )
 BREAKERS: Final = Gauge(
     "router_breakers_open",
-    "Targets whose circuit breaker is open; a target counts once for each process.",
+    "Targets whose circuit breaker is open; a target counts once for each process. `router doctor` names them.",
     multiprocess_mode="livesum",
 )
 WAITING: Final = Gauge("router_views_waiting", "Webhooks that wait for a target's answer.", multiprocess_mode="livesum")

@@ -94,3 +94,16 @@ def test_alerts_use_existing_metrics() -> None:
         grouped = {each for names in re.findall(r"by \(([^)]*)\)", expression) for each in re.findall(r"\w+", names)}
         assert grouped <= labels, alert
         assert re.search(r"^ +summary: \S", alert, re.MULTILINE), alert
+
+
+def test_each_alert_is_explained() -> None:
+    """docs/operations.md has a row for each alert, and no other: its metric, and what to do."""
+    alerts = {
+        name: set(re.findall(r"router_\w+?(?=_bucket|\W)", expression))
+        for name, expression in re.findall(r"- alert: (\w+)\n(?: +#.*\n)*\s+expr: (.*)", text("alerts.yml"))
+    }
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(Router\w+)` \| (.*?) \| (.*) \|$", page, re.MULTILINE)
+    assert len(alerts) == text("alerts.yml").count("- alert:")
+    assert {name: set(re.findall(r"router_\w+", when)) for name, when, _ in rows} == alerts
+    assert all("`" in what for *_, what in rows)
