@@ -43,18 +43,19 @@ def blueprint(finder: Finder, ending: Ending) -> Blueprint:
         return json_response(conversation(_create(finder, asked), asked.base), 201)
 
     def fetch(service: str, name: str) -> Response:
-        asked = finder.asked(service)
-        return json_response(conversation(finder.chat(asked, name), asked.base))
+        asked, chat = finder.chat(service, name)
+        return json_response(conversation(chat, asked.base))
 
     def update(service: str, name: str) -> Response:
-        asked = finder.asked(service)
-        changed = _change(finder, finder.chat(asked, name))
+        asked, chat = finder.chat(service, name)
+        changed = _change(finder, chat)
         if changed.untold:
             ending.ended(changed.account_sid, changed.sid)
         return json_response(conversation(changed, asked.base))
 
     def delete(service: str, name: str) -> Response:
-        finder.store.chats.erase(finder.chat(finder.asked(service), name))
+        _, chat = finder.chat(service, name)
+        finder.store.chats.erase(chat)
         return no_content()
 
     def of_participant(service: str) -> Response:

@@ -45,9 +45,9 @@ class Finder:
         under = f"/Services/{service}" if service else ""
         return Asked(account, service, f"{base_url(request, self.settings)}/v1{under}")
 
-    def chat(self, asked: Asked, name: str) -> Chat:
-        """Return the chat of a SID or unique name; raise ApiError 404."""
-        chats = self.store.chats
+    def chat(self, service: str, name: str) -> tuple[Asked, Chat]:
+        """Authenticate a request, and return it with its chat, by SID or unique name; raise ApiError 404."""
+        asked, chats = self.asked(service), self.store.chats
         found = chats.get(asked.account.sid, name) if is_sid(name, "CH") else chats.named(asked.account.sid, name)
         if found is None or not self.is_of(asked, found):
             raise ApiError(
@@ -56,7 +56,7 @@ class Finder:
                 f"The requested resource {request.path} was not found: this router has no chat {name[:40]!r}. "
                 "Conversations at Twilio are at conversations.twilio.com",
             )
-        return found
+        return asked, found
 
     def is_of(self, asked: Asked, chat: Chat) -> bool:
         """Return whether a chat belongs to the service in the path, if there is one."""

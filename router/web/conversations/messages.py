@@ -31,23 +31,20 @@ def blueprint(finder: Finder, sending: Sending) -> Blueprint:
     messages = Blueprint("conversation_messages", __name__)
 
     def page(service: str, name: str) -> Response:
-        asked = finder.asked(service)
-        return json_response(_page(finder, asked, finder.chat(asked, name)))
+        asked, chat = finder.chat(service, name)
+        return json_response(_page(finder, asked, chat))
 
     def create(service: str, name: str) -> Response:
-        asked = finder.asked(service)
-        chat = finder.chat(asked, name)
+        asked, chat = finder.chat(service, name)
         index, written = _write(finder, sending, chat)
         return json_response(message(chat, index, written, asked.base), 201)
 
     def fetch(service: str, name: str, sid: str) -> Response:
-        asked = finder.asked(service)
-        chat = finder.chat(asked, name)
+        asked, chat = finder.chat(service, name)
         return json_response(message(chat, *_find(finder, chat, sid), asked.base))
 
     def update(service: str, name: str, sid: str) -> Response:
-        asked = finder.asked(service)
-        chat = finder.chat(asked, name)
+        asked, chat = finder.chat(service, name)
         index, found = _find(finder, chat, sid)
         changed = _changed(found)
         if not finder.store.chats.edit(chat, index, sid, changed):
@@ -55,7 +52,7 @@ def blueprint(finder: Finder, sending: Sending) -> Blueprint:
         return json_response(message(chat, index, changed, asked.base))
 
     def delete(service: str, name: str, sid: str) -> Response:
-        chat = finder.chat(finder.asked(service), name)
+        _, chat = finder.chat(service, name)
         index, _ = _find(finder, chat, sid)
         finder.store.chats.edit(chat, index, sid, None)
         return no_content()

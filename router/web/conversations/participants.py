@@ -37,28 +37,24 @@ def blueprint(finder: Finder) -> Blueprint:
 
 def _add_participants(made: Blueprint, finder: Finder) -> None:
     def page(service: str, name: str) -> Response:
-        asked = finder.asked(service)
-        chat = finder.chat(asked, name)
+        asked, chat = finder.chat(service, name)
         shown = [participant(chat, each, asked.base) for each in participants(chat)]
         return json_response(_list("participants", shown, f"{asked.base}/Conversations/{chat.sid}/Participants"))
 
     def create(service: str, name: str) -> Response:
-        asked = finder.asked(service)
-        chat = finder.chat(asked, name)
+        asked, chat = finder.chat(service, name)
         return json_response(participant(chat, _create(finder, chat), asked.base), 201)
 
     def fetch(service: str, name: str, who: str) -> Response:
-        asked = finder.asked(service)
-        chat = finder.chat(asked, name)
+        asked, chat = finder.chat(service, name)
         return json_response(participant(chat, _find(chat, who), asked.base))
 
     def update(service: str, name: str, who: str) -> Response:
-        asked = finder.asked(service)
-        chat = finder.chat(asked, name)
+        asked, chat = finder.chat(service, name)
         return json_response(participant(chat, _change(finder, chat, _find(chat, who)), asked.base))
 
     def delete(service: str, name: str, who: str) -> Response:
-        chat = finder.chat(finder.asked(service), name)
+        _, chat = finder.chat(service, name)
         finder.store.chats.remove_participant(chat, _find(chat, who).sid)
         return no_content()
 
@@ -126,14 +122,13 @@ def _change(finder: Finder, chat: Chat, current: Participant) -> Participant:
 
 def _add_webhooks(made: Blueprint, finder: Finder) -> None:
     def page(service: str, name: str) -> Response:
-        asked = finder.asked(service)
-        chat = finder.chat(asked, name)
+        asked, chat = finder.chat(service, name)
         url = f"{asked.base}/Conversations/{chat.sid}/Webhooks"
         return json_response(_list("webhooks", _webhooks(finder, asked, chat), url))
 
     def fetch(service: str, name: str, sid: str) -> Response:
-        asked = finder.asked(service)
-        found = [each for each in _webhooks(finder, asked, finder.chat(asked, name)) if each["sid"] == sid]
+        asked, chat = finder.chat(service, name)
+        found = [each for each in _webhooks(finder, asked, chat) if each["sid"] == sid]
         if not found:
             raise not_found(request.path)
         return json_response(found[0])

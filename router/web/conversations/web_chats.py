@@ -86,12 +86,12 @@ def _add_channels(chats: Blueprint, finder: Finder, ending: Ending) -> None:
 
     @chats.get("/v1/WebChannels/<sid>")
     def fetch(sid: str) -> Response:
-        chat = finder.chat(finder.asked(""), sid)
+        _, chat = finder.chat("", sid)
         return json_response(web_channel(chat, base_url(request, finder.settings)))
 
     @chats.post("/v1/WebChannels/<sid>")
     def update(sid: str) -> Response:
-        chat = finder.chat(finder.asked(""), sid)
+        _, chat = finder.chat("", sid)
         form = read_form(request, _ONCE)
         if "PostEngagementData" in form:
             finder.store.chats.change(chat, {"post_engagement_data": _data(form, "PostEngagementData")})
@@ -103,7 +103,8 @@ def _add_channels(chats: Blueprint, finder: Finder, ending: Ending) -> None:
 
     @chats.delete("/v1/WebChannels/<sid>")
     def delete(sid: str) -> Response:
-        finder.store.chats.erase(finder.chat(finder.asked(""), sid))
+        _, chat = finder.chat("", sid)
+        finder.store.chats.erase(chat)
         return no_content()
 
 
