@@ -14,13 +14,17 @@ class SettingsError(RouterError):
         self.reason = reason
 
 
-class InvalidFlow(RouterError):  # noqa: N818 - named for what happened, as in `except InvalidFlow`
-    """A Flex Flow that cannot be saved: the parameter, and the allowed values."""
+class InvalidParameter(RouterError):  # noqa: N818 - named for what happened, as in `except InvalidFlow`
+    """A parameter of a resource that cannot be saved: its name, and the allowed values."""
 
     def __init__(self, parameter: str, reason: str) -> None:
         super().__init__(f"{parameter}: {reason}")
         self.parameter = parameter
         self.reason = reason
+
+
+class InvalidFlow(InvalidParameter):
+    """A parameter of a Flex Flow."""
 
 
 class FlowConflict(InvalidFlow):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from router.errors import RouterError
+from router.errors import InvalidParameter
 from router.flow.kind import Choice, Languages, Sid, Text
 from router.language.tag import meant
 from router.message.address import canonical, channel_of
@@ -17,13 +17,8 @@ _TAG_TEXT: Final = Text(64)  # characters; RFC 5646, section 4.4.1, requires at 
 _FLOW: Final = Sid("FO")
 
 
-class InvalidContact(RouterError):  # noqa: N818 - named for the condition, as `InvalidFlow`
-    """An invalid parameter of a contact: its name, and what is allowed."""
-
-    def __init__(self, parameter: str, reason: str) -> None:
-        super().__init__(f"{parameter}: {reason}")
-        self.parameter = parameter
-        self.reason = reason
+class InvalidContact(InvalidParameter):
+    """A parameter of a contact."""
 
 
 class ContactConflict(InvalidContact):

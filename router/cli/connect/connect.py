@@ -2,31 +2,28 @@
 
 import sys
 import time
-from collections.abc import Sequence
 from typing import Final
 
 import click
 
 from router import tunnel_address
-from router.cli.confirm import confirm, dry_run_option
+from router.cli.confirm import dry_run_option
+from router.cli.connect.agreement import CONNECTED, agree, real_account, show
 from router.cli.connect.connector import Connector
 from router.cli.connect.names import names_of
 from router.cli.connect.probe import probe
 from router.cli.flows.warnings import print_warnings
 from router.cli.here import Here, with_here
-from router.cli.run.demo import is_made_up
 from router.cli.stop import Stop
 from router.cli.terminal import say
 from router.errors import RouterError
 from router.queries.flow_warnings import without_flow
-from router.settings import Account, Settings
+from router.settings import Settings
 from router.twilio_api.connections import Holder, addresses_of
-from router.twilio_api.webhook_values import shown, wanted
-from router.twilio_api.webhooks import Place
+from router.twilio_api.webhook_values import shown
 
 # Seconds between two checks whether the tunnel and the record still exist.
 _CHECK_EVERY: Final = 0.5
-CONNECTED: Final = "Connected. Ctrl-C restores the previous webhook."
 
 
 @click.command()
@@ -135,32 +132,3 @@ def _hold(settings: Settings, connector: Connector, holder: Holder, stop: Stop, 
         elif time.monotonic() - last_open > patience:
             return f"the tunnel has been gone for {patience:.0f} s"
     return ""
-
-
-def real_account(settings: Settings, account: Account) -> Account:
-    """Return the account; raise RouterError if it is the demo account, which Twilio does not know."""
-    if is_made_up(settings):
-        raise RouterError(
-            f"{account.sid} is the demo account, which Twilio does not know: set TWILIO_ACCOUNT_SID and "
-            "TWILIO_AUTH_TOKEN, and start the router again"
-        )
-    return account
-
-
-def show(places: Sequence[Place], base: str) -> None:
-    """Print the current and the new value of each field of the webhooks."""
-    for place in places:
-        click.echo(f"\n{place.name}  ({place.sid})")
-        for field, value in wanted(place.kind, base).items():
-            now = place.values[field]
-            click.echo(f"  {field:30}  {shown(now)}")
-            if now != value:
-                click.echo(f"  {'':30}  → {shown(value)}")
-
-
-def agree(warnings: Sequence[str], *, yes: bool) -> None:
-    """Print warnings, and ask for confirmation if there are any; raise RouterError if the answer is no."""
-    for each in warnings:
-        click.echo(f"! {each}", err=True)
-    if warnings and not yes:
-        confirm("Change it anyway?")

@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from router.cli.connect.connect import CONNECTED, agree, real_account, show
+from router.cli.connect.agreement import CONNECTED, agree, real_account, show
 from router.cli.connect.connector import Connector
 from router.cli.connect.follow import Follower, GivenTunnel, Tunnel
 from router.cli.connect.names import names_of
