@@ -87,10 +87,12 @@ def test_shell_can_be_typed(block: Block, tmp_path: Path, monkeypatch: pytest.Mo
     assert parsed.returncode == 0, parsed.stderr
     monkeypatch.chdir(tmp_path)
     for words in router_commands(text):
-        for name in words:
+        # Some options need an existing file: each is made here, also one of another folder.
+        here = [word.rpartition("/")[2] if re.fullmatch(r"[\w./-]+\.(toml|jsonl)", word) else word for word in words]
+        for name in here:
             if re.fullmatch(r"[\w-]+\.(toml|jsonl)", name):
-                (tmp_path / name).touch()  # some options need an existing file
-        parse(words)
+                (tmp_path / name).touch()
+        parse(here)
 
 
 def parse(words: list[str]) -> None:
