@@ -3,7 +3,6 @@
 import math
 
 import pytest
-import wordfreq
 
 from router.language.lexicon import LEVEL, Lexicon, load, loaded
 
@@ -20,6 +19,8 @@ def lexicon() -> Lexicon:
 def test_a_word_is_as_frequent_as_in_its_list(lexicon: Lexicon, code: str, name: str) -> None:
     """Each word of a whole list has the frequency that its list gives it, although other lists have it too."""
     place = list(LISTS).index(code)
+    import wordfreq  # here, because each pytest worker imports this module, and its import takes 0.2 s
+
     words = wordfreq.top_n_list(name, 100_000, wordlist="small")
     assert len(words) > 20_000
     for word in words:
@@ -30,6 +31,8 @@ def test_a_word_is_as_frequent_as_in_its_list(lexicon: Lexicon, code: str, name:
 
 def test_only_the_most_frequent_words_of_a_list_are_read(lexicon: Lexicon) -> None:
     """With a limit of 500, about the 500 most frequent words of a list are read."""
+    import wordfreq
+
     words = wordfreq.top_n_list("es", 2000, wordlist="small")
     known = [word for word in words if lexicon.levels([word])[1]]
     assert known[:500] == words[:500]

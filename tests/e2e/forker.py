@@ -13,16 +13,18 @@ from typing import Any, TextIO
 import gunicorn.arbiter
 from gunicorn.app.wsgiapp import run
 
-# What gunicorn_conf.py imports. That module itself is not imported here, because it reads the settings.
+# gunicorn_conf.py imports these; it is not imported itself, because it reads the settings. A worker imports diagnosis,
+# flow, message and routing: they do no I/O, so it makes no difference that gevent patches afterwards.
+import router.diagnosis.signature
+import router.flow.warned
 import router.handling.launch
+import router.message.twiml
 import router.metric_files
 import router.process.preload
 import router.process.refused_reload
 import router.process.renewal
 import router.process.startup_check
 import router.process.worker
-
-# A worker imports this with the application. It does no I/O, so it makes no difference that gevent patches afterwards.
 import router.routing.resolve
 
 __all__ = ["gunicorn", "router"]
