@@ -7,6 +7,7 @@ NPM ?= $(shell command -v npm)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 TEST_INSTALLED := .venv/.installed-test
+COMPILED := .venv/.compiled
 NODE_INSTALLED := tests/node/node_modules/.installed
 
 INSTALL := $(BIN)/pip install --disable-pip-version-check --no-deps
@@ -30,7 +31,7 @@ define install_lock
 endef
 
 # A test run starts hundreds of processes, so compiled modules are stored even if the environment disables that.
-test check compiled: export PYTHONDONTWRITEBYTECODE :=
+test check $(COMPILED): export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test ready check lint ruff types imports format install docs lock bench clean
 
@@ -44,13 +45,13 @@ test: $(TEST_INSTALLED)
 	env -u MAKEFLAGS $(BIN)/pytest $(OPTIONS)
 
 # Everything before the tests: their dependencies and the static checks, which may run in parallel.
-ready: lint compiled $(if $(NPM),$(NODE_INSTALLED),no-npm)
+ready: lint $(COMPILED) $(if $(NPM),$(NODE_INSTALLED),no-npm)
 
-# Compiles router and tests once; otherwise, in a new clone, each process of pytest would compile all of them. Errors are
-# ignored here, because the tests report them.
-.PHONY: compiled
-compiled: $(TEST_INSTALLED)
+# Compiles router and tests once; otherwise, in a new clone, each process of pytest would compile all of them. Later each
+# compiles what was changed, which is little. Errors are ignored here, because the tests report them.
+$(COMPILED): $(TEST_INSTALLED)
 	@$(BIN)/pytest --collect-only --numprocesses=0 -qq >/dev/null 2>&1 || true
+	@touch $@
 
 # Takes less than a minute on two cores: lint, types, import rules, and the tests that start no server.
 check: lint
