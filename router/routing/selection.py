@@ -21,7 +21,7 @@ from router.language.evidence import (
 )
 from router.language.tag import best, names
 from router.language.text import indicative_words, is_opt_out
-from router.match import compile_expression
+from router.match import Expression, compile_expression
 from router.match.values import bucket, variables
 from router.message.inbound import Message
 from router.routing.contact import NOTHING_KNOWN, Candidate, Choice, Known, Strength, identities_of
@@ -79,9 +79,7 @@ class Selection:
         self._flows: Sequence[FlexFlow] = ()
         self._decision: Decision | None = None
         self._command = ""
-        self._by_rule = False  # whether the flow checked last has a Match that is met
-        self._by_content = False  # whether this Match uses the content of the message
-        self._by_clock = False  # whether this Match uses the time
+        self._met: Expression | None = None  # the Match of the flow checked last, if it is met
         self._read = False  # whether the text gives evidence of its language
         self._steps: list[str] = []
         self.failed: list[tuple[str, str]] = []
@@ -109,16 +107,18 @@ class Selection:
 
     def _why_not(self, flow: FlexFlow) -> str | None:
         """Return why a flow does not take the message; None if it does."""
-        self._by_rule = self._by_content = self._by_clock = False
+        self._met = None
         if flow.match:
-            why_not = self._rule(flow)
-            if why_not is not None:
-                return why_not
+            result = self._evaluate(flow)
+            if isinstance(result, str):
+                return result
+            self._met = result
         if flow.language and self.decision.language not in flow.language:
             return "its Language is another one" if self.decision.language else "no language is decided"
         return None
 
-    def _rule(self, flow: FlexFlow) -> str | None:
+    def _evaluate(self, flow: FlexFlow) -> Expression | str:
+        """Return the Match of a flow if it is met; else why the flow does not take the message."""
         try:
             expression = compile_expression(flow.match)
             if self._opt_out and "opt_out_type" not in expression.names:
@@ -140,10 +140,7 @@ class Selection:
             if len(self.failed) <= _NAMED:
                 self._steps.append(f"The Match of {flow.sid} could not be evaluated: {error}")
             return "its Match could not be evaluated"
-        if not met:
-            return "its Match is false"
-        self._by_rule, self._by_content, self._by_clock = True, expression.content, "now" in expression.names
-        return None
+        return expression if met else "its Match is false"
 
     # -- language ---------------------------------------------------------------------------------------------------
 
@@ -213,19 +210,19 @@ class Selection:
         decision = self._decision or _UNDECIDED
         conditional = chosen is not None and not chosen.is_default
         strength = self._strength(decision, chosen) if chosen and conditional else Strength.SILENT
-        by_itself = self._decision is None or bool(self._command) or not self._by_rule
+        by_itself = self._decision is None or bool(self._command) or self._met is None
         return Choice(
             identities=identities_of(self._message),
             ours=self._message.contact_identity,
             language=decision.language if conditional else "",
             strength=strength,
-            confident=conditional and (self._by_rule or decision.confident),
+            confident=conditional and (self._met is not None or decision.confident),
             candidates=candidates,
             known=self._circumstance.known.version,
             settled=strength is Strength.OUTRIGHT and by_itself,
             learned=_rounded(decision.shares) if self._read else {},
             preference=self._command,
-            transient=bool(self._opt_out) or (conditional and self._by_clock),
+            transient=bool(self._opt_out) or (conditional and _uses_time(self._met)),
         )
 
     def _strength(self, decision: Decision, chosen: FlexFlow) -> Strength:
@@ -235,7 +232,7 @@ class Selection:
         applies to new conversations only, so that a canary does not take over existing ones; combined with a Language
         it is as strong as the Language alone. A text without evidence of a language moves no conversation.
         """
-        if self._by_content or self._by_clock:
+        if self._met and (self._met.content or _uses_time(self._met)):
             return Strength.OUTRIGHT
         if not chosen.language:
             return Strength.SILENT
@@ -244,6 +241,10 @@ class Selection:
         if decision.clear and any(flow.language_change for flow in self._flows):
             return Strength.CLEAR
         return Strength.DECIDED if self._words else Strength.SILENT
+
+
+def _uses_time(expression: Expression | None) -> bool:
+    return expression is not None and "now" in expression.names
 
 
 def _offered(flows: Sequence[FlexFlow]) -> tuple[str, ...]:
