@@ -303,8 +303,8 @@ FIELDS: Final = (
         "capture",
         Choice(CAPTURES),
         "auto",
-        "Whether Twilio itself adds messages when the sender is already bound to a Conversation: `always` = Twilio, "
-        "`never` = the router, `auto` = ask Twilio",
+        "Who adds a message to the Conversation that its sender is already in: `always` = Twilio, `never` = the "
+        "router, `auto` = Twilio if the sender is still in it: the router asks Twilio's REST API for each message",
         ours=True,
         types=("conversation",),
     ),

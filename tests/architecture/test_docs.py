@@ -54,6 +54,21 @@ def test_a_flow_parameter_is_listed_as_in_a_file() -> None:
     assert [row[2].strip(" `") for row in rows] == [each.key for each in FIELDS]
 
 
+def test_the_warnings_about_flows_are_listed() -> None:
+    """docs/flex-flows.md has a line for each place in the code that warns about a flow."""
+    calls = [
+        node
+        for file in (ROOT / "router").rglob("*.py")
+        if "Warned(" in (source := file.read_text())
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Warned"
+    ]
+    [section] = re.findall(
+        r"^## Warnings\n(.*?)^## ", (ROOT / "docs/flex-flows.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert len(re.findall(r"^- ", section, re.MULTILINE)) == len(calls)
+
+
 def test_every_document_is_linked() -> None:
     """The README links every page of docs/."""
     readme = (ROOT / "README.md").read_text()
