@@ -122,9 +122,9 @@ class Router:
 
     def _process_killed(self, expired: Expired, account_sids: Collection[str]) -> None:
         self.healer.killed(account_sids, Gap(expired.from_, expired.to))
-        missing = f"was killed, or could not reach the store for {SECONDS:.0f} s"
-        reason = f"{expired.process} {missing}; the messages that it may have missed are looked for at Twilio"
-        self.log.warning("process", reason=reason)
+        was = f"was killed, or could not reach the store for {SECONDS:.0f} s"
+        then = "are fetched from Twilio" if self.settings.recover else "are at Twilio: run `router recover`"
+        self.log.warning("process", reason=f"{expired.process} {was}; messages that it may have missed {then}")
 
     def _watch_store(self) -> None:
         """Accept no messages while the store could lose them, and log what the store does not guarantee."""
