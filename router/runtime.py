@@ -115,7 +115,14 @@ class Router:
         write_report(report, self.log)
 
     def _replied(self, lease: Lease, reason: str) -> None:
-        self.log.info("late_answer", account_sid=lease.account_sid, message_sid=lease.message_sid, reason=reason)
+        self.log.info(
+            "late_answer",
+            account_sid=lease.account_sid,
+            message_sid=lease.message_sid,
+            flex_flow_sid=lease.flow_sid,
+            target=lease.flow.target if lease.flow else "",
+            reason=reason,
+        )
 
     def _recovered(self, **found: Any) -> None:
         self.log.warning("recovery", **found)

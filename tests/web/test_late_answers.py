@@ -70,7 +70,8 @@ def test_a_late_answer_is_sent_by_rest(world: World, target: Target, twilio: Tar
     )
     assert again.body == EMPTY
     assert len(twilio.requests) == 1
-    assert world.log("late_answer", message_sid=reply.sid)
+    [line] = world.log("late_answer", message_sid=reply.sid)
+    assert (line["flex_flow_sid"], line["target"]) == (world.delivery(reply.sid)["flex_flow_sid"], target.url(""))
 
 
 def test_an_answer_in_time_is_not_sent_again(world: World, target: Target, twilio: Target) -> None:

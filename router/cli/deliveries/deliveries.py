@@ -145,7 +145,7 @@ def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, wai
         facts.append((f"Answer, {by}", spoken(delivery.answer) or [delivery.answer.decode(errors="replace")]))
     facts += target_facts(delivery)
     if delivery.replied:
-        facts.append(("Late answer", delivery.replied))
+        facts.append(("Answer" if delivery.answered == "chat" else "Late answer", delivery.replied))
     return [*facts, *_next(delivery)]
 
 
