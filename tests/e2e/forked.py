@@ -2,7 +2,8 @@
 
 These imports take a master half of the processor time of a router's start, and the tests start a hundred routers. All
 else is as in production: a master reads its configuration and forks workers, which gevent patches and which import the
-application. test_gunicorn.py, test_run.py, test_make.py and test_package.py start gunicorn as a command.
+application. Gunicorn's own command is run by test_gunicorn.py (`Command`) and test_package.py, and by every
+`router run`.
 """
 
 import functools
