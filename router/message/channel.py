@@ -1,6 +1,7 @@
 """The table of the channels: their names, prefixes and sample addresses.
 
-A new channel is a row here, and an example flow in config/flows.toml; the demo's flow follows from the row. If its
+A new channel is a row here, and an example flow in config/flows.toml; the demo's flow follows from the row, and `make
+docs` writes the lists of channels. If its
 addresses or webhooks are special, see message/address.py, and cli/send/inbound.py and shape.py for simulated messages.
 A prefix that flows of `custom` have used so far then belongs to the new channel: these flows no longer match such
 messages, and /webhooks/custom answers 400 to them.
