@@ -15,7 +15,9 @@ end
 -- are written with it.
 local function finish(id, state, settled, now, retention, ...)
   local message, delivered = messages .. id, state == 'delivered'
-  redis.call('HDEL', message, 'lease', 'late', 'lost', delivered and 'error' or 'lease')
+  local obsolete = {'lease', 'late', 'lost'}
+  if delivered then obsolete[4] = 'error' end
+  redis.call('HDEL', message, unpack(obsolete))
   redis.call('HSET', message, 'state', state, 'settled', settled, ...)
   redis.call('PEXPIRE', message, retention)
   if not delivered then redis.call('ZADD', 'dead:' .. tag .. ':' .. account_of(id), now, id) end

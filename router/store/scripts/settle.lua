@@ -95,7 +95,9 @@ else
 end
 
 if outcome == 'retry' or outcome == 'release' then
-  redis.call('HDEL', message, 'lease', 'late', 'lost', outcome == 'release' and 'lease' or 'said')
+  local obsolete = {'lease', 'late', 'lost'}
+  if outcome == 'retry' then obsolete[4] = 'said' end -- the target's last answer; a released message was not sent
+  redis.call('HDEL', message, unpack(obsolete))
   redis.call('HSET', message, 'settled', token, 'state', 'queued', unpack(fields()))
   if outcome == 'release' then redis.call('HINCRBY', message, 'attempts', -1) end
   wait(lane_id, now + delay)
