@@ -1,3 +1,4 @@
+import re
 from urllib.parse import quote, urlencode
 
 from router.flow.flex_flow import Integration
@@ -45,6 +46,14 @@ def test_the_list_is_filtered_by_its_url(world: World, admin: Person) -> None:
     assert admin.get(f"{HERE}/messages?q={lost['sid']}").headers["Location"] == f"{HERE}/messages/{lost['sid']}"
     assert good["status"] == "delivered"
     assert stray["status"] == "unrouted"
+
+
+def test_an_unrouted_message_is_first_offered_to_the_current_flows(world: World, admin: Person) -> None:
+    """The main button of an unrouted message routes it again: its own flow may be the one that was disabled."""
+    sid = world.ends(world.text("+15550009997").sid)["sid"]
+    page = admin.get(f"{HERE}/messages/{sid}").body
+    [main] = re.findall(rb'<button class="primary"[^>]*value="(\w+)"', page)
+    assert main == b"current"
 
 
 def test_addresses_are_masked_until_they_are_revealed(world: World, admin: Person) -> None:
