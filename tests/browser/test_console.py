@@ -270,7 +270,7 @@ def test_the_page_of_a_waiting_message_shows_its_delivery(world: World, target: 
 
 
 def test_a_paused_or_scrolled_list_keeps_its_rows(world: World, target: Target, new_page: Pages) -> None:
-    """While the list is paused or scrolled its rows stay; a button counts the new messages and shows them."""
+    """While the list is paused or scrolled its rows stay; a button, or scrolling back, shows the new messages."""
     flow = world.flow(target.url("/up"))
     for number in range(30):
         world.text(flow, Body=f"row {number}")
@@ -303,6 +303,10 @@ def test_a_paused_or_scrolled_list_keeps_its_rows(world: World, target: Target, 
     expect(rows.first).to_be_in_viewport()
     expect(pause).to_be_focused()
     meanwhile("alive", shown=page.get_by_text("alive"))
+    page.evaluate("scrollTo({top: 900, behavior: 'instant'})")
+    meanwhile("below", shown=page.get_by_role("button", name="Show new messages (1)"))
+    page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
+    meanwhile(shown=page.get_by_text("below"))
 
 
 def passes(page: Page, shown: Locator) -> None:

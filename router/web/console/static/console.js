@@ -46,6 +46,7 @@ function listBar(region) {
   const [pause, news] = [make("Pause"), make("")];
   let waiting = null;
   const paused = () => pause.getAttribute("aria-pressed") === "true";
+  const resting = () => paused() || region.getBoundingClientRect().top < 0;
   const press = (is) => {
     pause.setAttribute("aria-pressed", is);
     news.hidden = !waiting;
@@ -70,9 +71,14 @@ function listBar(region) {
   region.before(bar);
   press(false);
   return {
+    resume() {
+      if (!waiting || resting()) return;
+      update();
+      press(false);
+    },
     full: () => waiting && !keysOf(waiting).some((key) => keysOf(region).includes(key)),
     rests(fresh) {
-      const rests = paused() || region.getBoundingClientRect().top < 0;
+      const rests = resting();
       waiting = rests ? fresh : null;
       const known = keysOf(region);
       const count = keysOf(fresh).filter((key) => !known.includes(key)).length;
@@ -93,7 +99,10 @@ $$("[data-live]").forEach((region, number) => {
   const later = () => setTimeout(look, pause * Math.min(2 ** misses, 16) * (0.9 + Math.random() / 5));
   const look = async () => {
     try {
-      if (!busy(region) && !bars.get(region)?.full()) await refresh(region, number);
+      if (!busy(region)) {
+        bars.get(region)?.resume(); // the list may have been scrolled back since
+        if (!bars.get(region)?.full()) await refresh(region, number);
+      }
       misses = 0;
     } catch { misses += 1; }
     document.body.classList.toggle("stale", misses > 1);
