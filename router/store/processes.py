@@ -5,7 +5,8 @@ process which was killed: messages that it was answering may be lost.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from typing import Final
@@ -123,10 +124,7 @@ class Processes:
         entries = ["" if each is None else _written(each) for each in (process, before)]
         keys, lifetime = [PROCESSES, served(process.serves)], int(SECONDS * 1000)
         found = self._client.script("announce", keys, [*entries, lifetime, serves.packed()])
-        return [
-            Expired(_read(entry), int(until) - lifetime, int(until))
-            for entry, until in zip(found[::2], found[1::2], strict=True)
-        ]
+        return [Expired(process, until - lifetime, until) for process, until in _read_all(found)]
 
     def forget(self, to: int) -> None:
         """Remove the entries that expired at `to` or before, unless they were renewed since."""
@@ -140,7 +138,7 @@ class Processes:
         """Return the processes that accept messages with this store."""
         (seconds, _), found = self._client.calls([("TIME",), ("ZRANGE", PROCESSES, 0, -1, "WITHSCORES")])
         now = int(seconds) * 1000
-        return [_read(text) for text, until in zip(found[::2], found[1::2], strict=True) if float(until) > now]
+        return [process for process, until in _read_all(found) if until > now]
 
     def refuse_reload(self, machine: str, master: int, reason: str) -> None:
         """Write for a minute why a router was not reloaded; `master` is the process that forks its workers."""
@@ -169,6 +167,14 @@ class Processes:
 
 def _written(process: Process) -> str:
     return json.dumps(asdict(process))
+
+
+def _read_all(found: Sequence[bytes]) -> Iterator[tuple[Process, int]]:
+    """Yield processes, each with the time in ms at which its entry expires; leave out entries that cannot be read."""
+    for text, until in zip(found[::2], found[1::2], strict=True):
+        # An entry of another version must not stop the announcements of this process.
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            yield _read(text), int(float(until))
 
 
 def _read(text: bytes) -> Process:

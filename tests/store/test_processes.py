@@ -102,7 +102,7 @@ def test_a_process_that_was_killed_is_reported_until_it_is_forgotten(
 
 
 def test_an_entry_of_another_version_can_be_read(processes: Processes, valkey: ValkeyServer) -> None:
-    """Fields that this version does not know are ignored, and it needs none that an older version did not write."""
+    """Unknown fields of an entry are ignored, and so is an entry that cannot be read: it stops no announcement."""
     processes.announce(_process(1, _served(AC)), None, _served(AC))
     client = Client(valkey.url)
     [(entry, until)] = [client.call("ZRANGE", PROCESSES, 0, -1, "WITHSCORES")]
@@ -111,6 +111,10 @@ def test_an_entry_of_another_version_can_be_read(processes: Processes, valkey: V
     del values["shut"]
     client.call("ZADD", PROCESSES, until, json.dumps(values))
     assert processes.present() == [_process(1, _served(AC))]
+    del values["languages"]
+    client.call("ZADD", PROCESSES, 1, json.dumps(values))
+    assert processes.announce(_process(2, _served(AC)), None, _served(AC)) == []
+    assert processes.present() == [_process(1, _served(AC)), _process(2, _served(AC))]
     client.close()
 
 
